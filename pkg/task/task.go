@@ -1,0 +1,111 @@
+// Package task holds what is trained: the Task seam, and one file for each objective. A trainer runs a Task without knowing what it
+// optimises; checkpoint, digest, recovery and export iterate State() alone.
+package task
+
+import (
+	"context"
+	"errors"
+
+	"gorgonia.org/tensor"
+)
+
+// ErrNotFinite is returned when a gradient or a loss is NaN or Inf. Every rank sees it in the same step, since it is detected on
+// values that all ranks share; the trainer then skips the step on all of them alike.
+var ErrNotFinite = errors.New("not finite")
+
+// Batch is one virtual rank's micro-batch.
+type Batch struct {
+	VirtualRank int
+	Positions   []uint64                 // place of each sample in the job's stream
+	Fields      map[string]*tensor.Dense // "view1", "view2": (n, H, W, C)
+}
+
+// Placement says who holds a Var.
+type Placement int
+
+const (
+	Replicated     Placement = iota // every rank holds the same value
+	PerVirtualRank                  // each virtual rank has its own; the owner of the virtual rank holds it
+)
+
+// Var is one tensor of a task's state.
+type Var struct {
+	Name        string // unique within the task for its virtual rank
+	Place       Placement
+	VirtualRank int // with PerVirtualRank
+	Value       *tensor.Dense
+	// Sum, if set, returns the Value's row sum (see RowSum), kept up to date by the owner so that a large bank need not be read.
+	Sum func() uint64
+}
+
+// Segment is one parameter in an arena.
+type Segment struct {
+	Name        string
+	Offset, Len int
+	Decay       bool // false for biases and norm parameters
+}
+
+// Group is one set of parameters that an optimizer trains as a unit: flat arenas of one layout, each parameter at a multiple of the
+// collectives' block size, padding zero.
+type ParameterGroup struct {
+	Name     string
+	Values   *tensor.Dense   // (n)
+	Grads    []*tensor.Dense // one (n) for each owned virtual rank, in order; written by Step before it calls update
+	Segments []Segment
+}
+
+// Group is the set of all V virtual ranks of a job. It hides how many workers there are: every result is the same bits for any
+// number of them. own holds one tensor for each owned virtual rank, in order; all of one shape unless said otherwise.
+type Group interface {
+	// Size is V.
+	Size() int
+	// Owned is the run [lo, hi) of virtual ranks that this worker owns.
+	Owned() (lo, hi int)
+	// AllGather concatenates the tensors of all V virtual ranks along the first axis, in order of virtual rank: (n, …) → (V·n, …).
+	AllGather(ctx context.Context, own []*tensor.Dense) (*tensor.Dense, error)
+	// Sum adds the tensors of all V virtual ranks, order-independently, rounding each virtual rank's values once to a block fixed
+	// point. Blocks of 128 elements, each with its own exponent. It returns ErrNotFinite on every rank if any value is NaN or Inf.
+	Sum(ctx context.Context, own []*tensor.Dense) (*tensor.Dense, error)
+	// SumScatter adds (V·n, …) tensors of all virtual ranks and hands each owned virtual rank v its rows [v·n, (v+1)·n). Every partial sum
+	// must be within ±bound (one fixed exponent serves for all elements).
+	SumScatter(ctx context.Context, own []*tensor.Dense, bound float32) ([]*tensor.Dense, error)
+	// Max is the element-wise maximum over all virtual ranks.
+	Max(ctx context.Context, own []*tensor.Dense) (*tensor.Dense, error)
+}
+
+// Metrics are figures of one step, the same on every rank: "loss" always, others by task.
+type Metrics map[string]float64
+
+// Task is one objective with its state.
+type Task interface {
+	// State lists every tensor that a checkpoint must hold, in a fixed order; optimizer slots are the trainer's. The Values are live.
+	State() []Var
+	// Trained lists the parameter groups.
+	Trained() []ParameterGroup
+	// Step runs one step on the micro-batches of the owned virtual ranks (in order). It calls update once for each parameter group when
+	// the group's Grads are complete: update sums them over all virtual ranks and applies the optimizer to Values. Step changes no
+	// other state that a skipped step would have to take back before the last update has returned nil.
+	Step(ctx context.Context, g Group, step uint64, own []Batch, update func(ctx context.Context, group string) error) (Metrics, error)
+	// Snapshot copies what evaluation and export need. It stays valid while training goes on.
+	Snapshot() Encoder
+	// Restored is called once after State's Values were overwritten from a checkpoint or a peer.
+	Restored() error
+	// BankBytes is what this worker holds of sharded banks now, provenance included.
+	BankBytes() uint64
+}
+
+// Named is a parameter under its export name and shape.
+type Named struct {
+	Name  string
+	Value *tensor.Dense
+}
+
+// Encoder turns images into features, with batch norm in evaluation mode.
+type Encoder interface {
+	// Features maps (n, H, W, C) images to (n, F) features. The result is the caller's.
+	Features(images *tensor.Dense) (*tensor.Dense, error)
+	// Embeddings maps (n, H, W, C) images to (n, D) unit vectors: what the objective compares.
+	Embeddings(images *tensor.Dense) (*tensor.Dense, error)
+	// Parameters are the encoder's tensors (without projector), named and shaped as PyTorch has them.
+	Parameters() []Named
+}
