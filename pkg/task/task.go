@@ -34,8 +34,6 @@ type Var struct {
 	Place       Placement
 	VirtualRank int // with PerVirtualRank
 	Value       *tensor.Dense
-	// Sum, if set, returns the Value's row sum (see RowSum), kept up to date by the owner so that a large bank need not be read.
-	Sum func() uint64
 }
 
 // Segment is one parameter in an arena.
@@ -45,7 +43,7 @@ type Segment struct {
 	Decay       bool // false for biases and norm parameters
 }
 
-// Group is one set of parameters that an optimizer trains as a unit: flat arenas of one layout, each parameter at a multiple of the
+// ParameterGroup is one set of parameters that an optimizer trains as a unit: flat arenas of one layout, each parameter at a multiple of the
 // collectives' block size, padding zero.
 type ParameterGroup struct {
 	Name     string
@@ -83,8 +81,8 @@ type Task interface {
 	// Trained lists the parameter groups.
 	Trained() []ParameterGroup
 	// Step runs one step on the micro-batches of the owned virtual ranks (in order). It calls update once for each parameter group when
-	// the group's Grads are complete: update sums them over all virtual ranks and applies the optimizer to Values. Step changes no
-	// other state that a skipped step would have to take back before the last update has returned nil.
+	// the group's Grads are complete: update sums them over all virtual ranks and applies the optimizer to Values. Step changes no state
+	// before every update has returned nil, so a step that ends in ErrNotFinite has left the state as it was.
 	Step(ctx context.Context, g Group, step uint64, own []Batch, update func(ctx context.Context, group string) error) (Metrics, error)
 	// Snapshot copies what evaluation and export need. It stays valid while training goes on.
 	Snapshot() Encoder

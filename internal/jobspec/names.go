@@ -1,0 +1,46 @@
+package jobspec
+
+import "slices"
+
+// ModelInfo is what the job file must know about a model without importing it.
+type ModelInfo struct {
+	Name      string
+	BatchNorm bool // the encoder itself has batch norm, whatever the projector has
+}
+
+// TaskInfo is what the job file must know about a task without importing it.
+type TaskInfo struct {
+	Name string
+	Bank bool // has a memory bank
+}
+
+var models = []ModelInfo{
+	{Name: "resnet-tiny", BatchNorm: true},
+	{Name: "mlp", BatchNorm: false},
+}
+
+var tasks = []TaskInfo{
+	{Name: "moco", Bank: true},
+}
+
+// Models is the table of models that a job may name.
+func Models() []ModelInfo { return slices.Clone(models) }
+
+// Tasks is the table of tasks that a job may name.
+func Tasks() []TaskInfo { return slices.Clone(tasks) }
+
+func modelInfo(name string) (ModelInfo, bool) {
+	i := slices.IndexFunc(models, func(m ModelInfo) bool { return m.Name == name })
+	if i < 0 {
+		return ModelInfo{}, false
+	}
+	return models[i], true
+}
+
+func taskInfo(name string) (TaskInfo, bool) {
+	i := slices.IndexFunc(tasks, func(t TaskInfo) bool { return t.Name == name })
+	if i < 0 {
+		return TaskInfo{}, false
+	}
+	return tasks[i], true
+}

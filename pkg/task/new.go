@@ -1,0 +1,58 @@
+package task
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/sslctl/sslctl/pkg/keyed"
+	"github.com/sslctl/sslctl/pkg/nn"
+)
+
+// Environment is what every task is built from.
+type Environment struct {
+	Model        *nn.Model // freshly initialised, with projector; the task takes it over
+	VirtualRanks int       // V
+	Lo, Hi       int       // owned virtual ranks [Lo, Hi)
+	GlobalBatch  int       // B, a multiple of V
+	Key          keyed.Key // of the job's seed
+}
+
+// Config is a task's own settings. A task reads those that concern it.
+type Config struct {
+	Name          string
+	Temperature   float64 // τ
+	Momentum      float64 // of the key encoder
+	ShuffleGroups int     // batch-norm sub-groups inside a virtual rank; the model is built with the same number
+	BankSize      int     // K
+}
+
+// constructors maps each task's name to its constructor. A new task adds a line here, a file beside moco.go, and a line in the job
+// file's table of names.
+var constructors = []struct {
+	name string
+	make func(Config, Environment) (Task, error)
+}{
+	{"moco", newMoCo},
+}
+
+// Names lists the tasks that New knows.
+func Names() []string {
+	var names []string
+	for _, c := range constructors {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// New makes the task that c names. It returns an error for an unknown name or settings that the task cannot run with.
+func New(c Config, e Environment) (Task, error) {
+	if e.VirtualRanks < 1 || e.Lo < 0 || e.Lo >= e.Hi || e.Hi > e.VirtualRanks || e.GlobalBatch%e.VirtualRanks != 0 {
+		return nil, fmt.Errorf("make task %q for virtual ranks [%d, %d) of %d with batch %d: expected 0 ≤ lo < hi ≤ V and a batch that V divides", c.Name, e.Lo, e.Hi, e.VirtualRanks, e.GlobalBatch)
+	}
+	for _, known := range constructors {
+		if known.name == c.Name {
+			return known.make(c, e)
+		}
+	}
+	return nil, fmt.Errorf("make task %q: unknown name; expected one of %s", c.Name, strings.Join(Names(), ", "))
+}

@@ -1,0 +1,9 @@
+package proto
+
+import "fmt"
+
+// RingSubject is the NATS subject prefix of one generation's ring. Every subject of the ring stands below it, so a message of another
+// cluster, job or generation reaches no subscriber.
+func RingSubject(cluster, jobUID string, generation uint64) string {
+	return fmt.Sprintf("sslctl.%s.%s.%d", cluster, jobUID, generation)
+}
