@@ -262,7 +262,7 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, f Field, path string) {
 		}
 		v.SetBool(b)
 	case v.Kind() == reflect.Int:
-		i, err := strconv.ParseInt(strings.ReplaceAll(n.Value, "_", ""), 0, 64)
+		i, err := strconv.ParseInt(n.Value, 10, 64)
 		if tag != "!!int" || err != nil {
 			wrong()
 			return
@@ -270,7 +270,7 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, f Field, path string) {
 		v.SetInt(i)
 		number = float64(i)
 	case v.Kind() == reflect.Uint64:
-		u, err := strconv.ParseUint(strings.ReplaceAll(n.Value, "_", ""), 0, 64)
+		u, err := strconv.ParseUint(n.Value, 10, 64)
 		if tag != "!!int" || err != nil {
 			wrong()
 			return
@@ -278,7 +278,7 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, f Field, path string) {
 		v.SetUint(u)
 		number = float64(u)
 	case v.Kind() == reflect.Float64:
-		x, err := strconv.ParseFloat(strings.ReplaceAll(n.Value, "_", ""), 64)
+		x, err := strconv.ParseFloat(n.Value, 64)
 		if (tag != "!!int" && tag != "!!float") || err != nil || math.IsNaN(x) || math.IsInf(x, 0) {
 			wrong()
 			return
@@ -293,6 +293,10 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, f Field, path string) {
 		return
 	}
 	if f.Enum != nil && !slices.Contains(f.Enum, n.Value) {
-		d.fail(d.place(n), path, "is "+describeNode(n), f.Describe(), nearest(n.Value, f.Enum))
+		suggestion := ""
+		if len(f.Enum) > 1 {
+			suggestion = nearest(n.Value, f.Enum)
+		}
+		d.fail(d.place(n), path, "is "+describeNode(n), f.Describe(), suggestion)
 	}
 }

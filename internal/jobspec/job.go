@@ -87,7 +87,7 @@ type Workers struct {
 type Source struct {
 	// Tar shards in WebDataset layout: s3://bucket/key or file:///path, with brace ranges ({000..009}), brace lists ({a,b}) and globs
 	// (* and ?). A relative path (file://data/x.tar) is resolved against the folder in which the job is submitted.
-	URI string `yaml:"uri" required:"true"`
+	URI    string `yaml:"uri" required:"true"`
 	Access `yaml:",inline"`
 }
 
@@ -304,7 +304,7 @@ type FaultTolerance struct {
 // Checkpoint says where and when the state is stored.
 type Checkpoint struct {
 	// Folder: s3://bucket/prefix or file:///path; each job writes below its own UID. A relative path is resolved as for the data.
-	URI string `yaml:"uri" required:"true"`
+	URI    string `yaml:"uri" required:"true"`
 	Access `yaml:",inline"`
 	// Steps between two checkpoints. The last step, and a pause, write one too.
 	EverySteps int `yaml:"everySteps" default:"100" range:"[1,)" unit:"steps"`

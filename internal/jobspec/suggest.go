@@ -6,7 +6,7 @@ import "strings"
 func nearest(got string, names []string) string {
 	best, bestDistance := "", 1+max(1, len(got)/3)
 	for _, name := range names {
-		if d := distance(strings.ToLower(got), strings.ToLower(name)); d < bestDistance {
+		if d := distance(strings.ToLower(got), strings.ToLower(name)); d < bestDistance && d < len(got) {
 			best, bestDistance = name, d
 		}
 	}

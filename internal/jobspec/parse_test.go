@@ -1,0 +1,114 @@
+package jobspec
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// valid is the smallest valid job.
+const valid = `apiVersion: sslctl.io/v1alpha1
+kind: PretrainJob
+metadata: {name: small}
+spec:
+  dataset: {uri: file://x.tar}
+  model: {name: mlp}
+  task: {name: moco}
+  optimizer: {lr: 0.1}
+  training: {epochs: 1}
+  checkpoint: {uri: file://c}
+`
+
+// TestInvalid compares everything that is wrong with each file of testdata/invalid with the golden .txt beside it.
+func TestInvalid(t *testing.T) {
+	files, err := filepath.Glob("testdata/invalid/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no files", err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = ParseNamed(filepath.Base(file), data, nil)
+			if !errors.Is(err, ErrInvalid) {
+				t.Fatalf("got %v, want ErrInvalid", err)
+			}
+			compareGolden(t, strings.TrimSuffix(file, ".yaml")+".txt", err.Error()+"\n")
+		})
+	}
+}
+
+func compareGolden(t *testing.T, golden, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Fatalf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	job, err := Parse([]byte(valid), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := job.Spec
+	if s.Workers.Min != 1 || s.Workers.Max != 8 || s.Training.GlobalBatch != 256 || s.Training.MicroBatch() != 32 {
+		t.Errorf("workers %+v, training %+v", s.Workers, s.Training)
+	}
+	if s.Sync.BucketBytes != 4<<20 || s.FaultTolerance.DetectWithin.Std() != 2*time.Second || s.Evaluate != nil {
+		t.Errorf("sync %+v, fault tolerance %+v, evaluate %v", s.Sync, s.FaultTolerance, s.Evaluate)
+	}
+}
+
+// TestExamples reads the shipped examples, and the canonical form of each gives an equal job and the same bytes.
+func TestExamples(t *testing.T) {
+	files, err := filepath.Glob("../../examples/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no examples", err)
+	}
+	for _, file := range files {
+		job, err := ParseFile(file, nil)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		again, err := Parse(job.YAML(), nil)
+		if err != nil {
+			t.Fatalf("%s: reading the canonical form: %v\n%s", file, err, job.YAML())
+		}
+		if !reflect.DeepEqual(again, job) || string(again.YAML()) != string(job.YAML()) {
+			t.Errorf("%s: the canonical form gives another job:\n%s\nthen\n%s", file, job.YAML(), again.YAML())
+		}
+	}
+}
+
+func TestCanonicalForm(t *testing.T) {
+	job, err := Parse([]byte(valid), []string{"spec.evaluate.train.uri=file:///a", "spec.evaluate.test.uri=s3://b/c",
+		"spec.evaluate.test.secretRef.name=minio", "metadata.labels={a: '1', b: yes it is}", "spec.transforms=[flip: , noise: {std: 1e-9}]",
+		"spec.optimizer={name: sgd, lr: 0.00001, nesterov: true}", "spec.faultTolerance.detectWithin=90s"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	compareGolden(t, "testdata/canonical.txt", string(job.YAML()))
+	again, err := Parse(job.YAML(), nil)
+	if err != nil || !reflect.DeepEqual(again, job) {
+		t.Fatalf("%v\n%s", err, again.YAML())
+	}
+}
