@@ -1,0 +1,45 @@
+package simd
+
+// vectorised tells whether the assembly kernels run.
+var vectorised = false
+
+func rowTile(rows int, c []float32, ldc int, a []float32, lda int, b []float32, taps []tap, depth int, add bool) {
+	rowTilePortable(rows, c, ldc, a, lda, b, taps, depth, add)
+}
+
+func pairTile(rows int, c []float32, ldc int, a, b []float32, taps []tap, blocks, aStep, bStep int, add bool) {
+	pairTilePortable(rows, c, ldc, a, b, taps, blocks, aStep, bStep, add)
+}
+
+func packRows(dst, src []float32, ld, k int) { packRowsPortable(dst, src, ld, k) }
+
+func transpose(dst []float32, ldd int, src []float32, lds, rows, cols int) {
+	transposePortable(dst, ldd, src, lds, rows, cols)
+}
+
+func addTo(dst, x []float32)                     { addToPortable(dst, x) }
+func mulBy(dst, x []float32)                     { mulByPortable(dst, x) }
+func axpy(dst []float32, a float32, x []float32) { axpyPortable(dst, a, x) }
+func scale(dst []float32, a float32)             { scalePortable(dst, a) }
+func dotBlock(x, y []float32) float32            { return dotBlockPortable(x, y) }
+func sumBlock(x []float32) float32               { return sumBlockPortable(x) }
+func maxOf(x []float32) float32                  { return maxOfPortable(x) }
+func relu(y, x []float32)                        { reluPortable(y, x) }
+func reluBackward(dx, dy, y []float32)           { reluBackwardPortable(dx, dy, y) }
+func expBlock(dst, x []float32, shift float32) float32 {
+	return expBlockPortable(dst, x, shift)
+}
+func columnSumBlock(dst, x []float32, rows, cols int) { columnSumBlockPortable(dst, x, rows, cols) }
+func columnSqDevBlock(dst, x, mean []float32, rows, cols int) {
+	columnSqDevBlockPortable(dst, x, mean, rows, cols)
+}
+func columnDotBlock(dst, x, y []float32, rows, cols int) {
+	columnDotBlockPortable(dst, x, y, rows, cols)
+}
+func scaleShift(y, x, factor, shift []float32, rows, cols int) {
+	scaleShiftPortable(y, x, factor, shift, rows, cols)
+}
+func addRow(x, row []float32, rows, cols int) { addRowPortable(x, row, rows, cols) }
+func affine2(dst, x, y, a, b, c []float32, rows, cols int) {
+	affine2Portable(dst, x, y, a, b, c, rows, cols)
+}

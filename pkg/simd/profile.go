@@ -1,0 +1,16 @@
+package simd
+
+// The names of the numerics profiles. The number is the version of the arithmetic: it rises with any change that moves a result's bits.
+const (
+	profileFMA      = "amd64-fma/1"
+	profilePortable = "portable/1"
+)
+
+// Profile names the arithmetic that this process computes with: "amd64-fma/1" where the CPU has AVX2 and FMA, "portable/1" elsewhere or when
+// the environment variable SSLCTL_SIMD is "portable" at start-up. Equal profiles give equal bits.
+func Profile() string {
+	if vectorised {
+		return profileFMA
+	}
+	return profilePortable
+}
