@@ -1,0 +1,112 @@
+package checkpoint
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Ignored is a folder that is no checkpoint.
+type Ignored struct {
+	Dir    string
+	Reason error
+}
+
+// List finds the complete checkpoints in a store, oldest first: those with a well-formed manifest. A folder without manifest is a
+// checkpoint in the making, or what a crash left of one, and is passed over. One with a manifest that cannot be used is reported in
+// ignored.
+func List(ctx context.Context, store Store) (complete []Manifest, ignored []Ignored, err error) {
+	folders, err := list(ctx, store)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, f := range folders {
+		if !slices.Contains(f.files, manifestFile) {
+			continue
+		}
+		m, err := ReadManifest(ctx, store, Dir(f.step))
+		if ctx.Err() != nil {
+			return nil, nil, fmt.Errorf("list checkpoints: %w", err)
+		}
+		if err != nil {
+			ignored = append(ignored, Ignored{Dir(f.step), err})
+			continue
+		}
+		complete = append(complete, m)
+	}
+	return complete, ignored, nil
+}
+
+// folder is what a store holds of one step.
+type folder struct {
+	step  uint64
+	files []string // names within the folder
+}
+
+// list groups the keys of the store by step, in ascending order. Keys of other forms are not ours and left alone.
+func list(ctx context.Context, store Store) ([]folder, error) {
+	keys, err := store.List(ctx, "step-")
+	if err != nil {
+		return nil, fmt.Errorf("list checkpoints: %w", err)
+	}
+	slices.Sort(keys)
+	var folders []folder
+	for _, key := range keys {
+		dir, name, ok := strings.Cut(key, "/")
+		if !ok {
+			continue
+		}
+		step, err := strconv.ParseUint(strings.TrimPrefix(dir, "step-"), 10, 64)
+		if err != nil || Dir(step) != dir {
+			continue
+		}
+		if n := len(folders); n == 0 || folders[n-1].step != step {
+			folders = append(folders, folder{step: step})
+		}
+		last := &folders[len(folders)-1]
+		last.files = append(last.files, name)
+	}
+	return folders, nil
+}
+
+// Prune keeps the newest keep checkpoints and deletes the older ones, and what crashes left of older ones. Of each it deletes the manifest
+// first: a half-deleted checkpoint is invisible. A folder whose manifest cannot be used is left alone: a later version may have written
+// it. Prune returns the steps whose folders it emptied.
+func Prune(ctx context.Context, store Store, keep int) (deleted []uint64, err error) {
+	if keep < 1 {
+		return nil, fmt.Errorf("prune checkpoints: keep is %d, expected at least 1", keep)
+	}
+	complete, ignored, err := List(ctx, store)
+	if err != nil {
+		return nil, fmt.Errorf("prune: %w", err)
+	}
+	if len(complete) == 0 {
+		return nil, nil
+	}
+	oldestKept := complete[max(0, len(complete)-keep)].Step
+	folders, err := list(ctx, store)
+	if err != nil {
+		return nil, fmt.Errorf("prune: %w", err)
+	}
+	for _, f := range folders {
+		dir := Dir(f.step)
+		if f.step >= oldestKept {
+			break
+		}
+		if slices.ContainsFunc(ignored, func(i Ignored) bool { return i.Dir == dir }) {
+			continue
+		}
+		if i := slices.Index(f.files, manifestFile); i > 0 {
+			f.files[0], f.files[i] = f.files[i], f.files[0]
+		}
+		for _, name := range f.files {
+			if err := store.Delete(ctx, dir+"/"+name); err != nil {
+				return deleted, fmt.Errorf("prune %s: delete %s: %w", dir, name, err)
+			}
+		}
+		deleted = append(deleted, f.step)
+	}
+	return deleted, nil
+}
