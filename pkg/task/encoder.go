@@ -34,12 +34,7 @@ func (e *encoder) state() []Var {
 
 // trained is the encoder's parameter group, with one flat gradient for each owned virtual rank.
 func (e *encoder) trained(grads []*tensor.Dense) ParameterGroup {
-	arena := e.model.Params()
-	group := ParameterGroup{Name: e.name, Values: tensor.New(tensor.WithShape(len(arena.Data)), tensor.WithBacking(arena.Data)), Grads: grads}
-	for _, p := range arena.Params {
-		group.Segments = append(group.Segments, Segment{Name: p.Name, Offset: p.Offset, Len: p.Len, Decay: p.Decay})
-	}
-	return group
+	return ParameterGroup{Name: e.name, Parameters: e.model.Params(), Grads: grads}
 }
 
 // observe moves the running statistics towards the mean over all V virtual ranks, given the sum over them.
@@ -92,4 +87,23 @@ func (s *snapshot) Parameters() []Named {
 		}
 	}
 	return out
+}
+
+// encoderName is the name under which every task keeps the encoder that it trains.
+const encoderName = "encoder"
+
+// LoadEncoder overwrites a model's parameters and running statistics with those of the trained encoder in a checkpoint, which read
+// returns by name.
+func LoadEncoder(m *nn.Model, read func(name string) (*tensor.Dense, error)) error {
+	for _, v := range newEncoder(encoderName, m).state() {
+		stored, err := read(v.Name)
+		if err != nil {
+			return err
+		}
+		if !stored.Shape().Eq(v.Value.Shape()) || stored.Dtype() != v.Value.Dtype() {
+			return fmt.Errorf("load %s: it has type %v and shape %v, expected %v and %v", v.Name, stored.Dtype(), stored.Shape(), v.Value.Dtype(), v.Value.Shape())
+		}
+		copy(v.Value.Float32s(), stored.Float32s())
+	}
+	return nil
 }

@@ -46,7 +46,7 @@ func newMoCo(c Config, e Environment) (Task, error) {
 	case c.ShuffleGroups < 1 || (e.GlobalBatch/e.VirtualRanks)%c.ShuffleGroups != 0:
 		return nil, fmt.Errorf("make task moco: %d shuffle groups for micro-batches of %d, expected a divisor", c.ShuffleGroups, e.GlobalBatch/e.VirtualRanks)
 	}
-	t := &moco{config: c, env: e, width: e.Model.OutDim(), query: newEncoder("encoder", e.Model), key: newEncoder("momentum", e.Model.Clone())}
+	t := &moco{config: c, env: e, width: e.Model.OutDim(), query: newEncoder(encoderName, e.Model), key: newEncoder("momentum", e.Model.Clone())}
 	n := e.GlobalBatch / e.VirtualRanks
 	for v := e.Lo; v < e.Hi; v++ {
 		shard, err := memorybank.NewShard(c.BankSize, t.width, v, e.VirtualRanks, e.Key.For("moco.bank"))

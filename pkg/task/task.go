@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/sslctl/sslctl/pkg/nn"
 	"gorgonia.org/tensor"
 )
 
@@ -36,20 +37,11 @@ type Var struct {
 	Value       *tensor.Dense
 }
 
-// Segment is one parameter in an arena.
-type Segment struct {
-	Name        string
-	Offset, Len int
-	Decay       bool // false for biases and norm parameters
-}
-
-// ParameterGroup is one set of parameters that an optimizer trains as a unit: flat arenas of one layout, each parameter at a multiple of the
-// collectives' block size, padding zero.
+// ParameterGroup is one set of parameters that an optimizer trains as a unit.
 type ParameterGroup struct {
-	Name     string
-	Values   *tensor.Dense   // (n)
-	Grads    []*tensor.Dense // one (n) for each owned virtual rank, in order; written by Step before it calls update
-	Segments []Segment
+	Name       string
+	Parameters *nn.Arena       // live values in one flat run of n elements
+	Grads      []*tensor.Dense // one (n) for each owned virtual rank, in order; written by Step before it calls update
 }
 
 // Group is the set of all V virtual ranks of a job. It hides how many workers there are: every result is the same bits for any

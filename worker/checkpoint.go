@@ -1,0 +1,198 @@
+package worker
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/sslctl/sslctl/internal/blob"
+	"github.com/sslctl/sslctl/pkg/checkpoint"
+	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
+	"go.uber.org/zap"
+)
+
+// written is what each rank tells rank 0 of the files that it has stored.
+type written struct {
+	Files []checkpoint.FileEntry `json:"files,omitempty"`
+	Error string                 `json:"error,omitempty"`
+}
+
+// save stores the state of this step boundary: each rank the files of its virtual ranks, rank 0 the replicated tensors and, when all are
+// there, the manifest. If any rank fails, all do, with its reason.
+func (t *trainer) save(ctx context.Context, digest string) error {
+	if t.hasCheckpoint && t.checkpointed == t.Step {
+		return nil
+	}
+	t.session.report.phase(sslctlv1.Phase_PHASE_RUNNING, fmt.Sprintf("storing checkpoint of step %d", t.Step))
+	var own written
+	files, err := t.writeFiles(ctx)
+	if err != nil {
+		own.Error = err.Error()
+	}
+	own.Files = files
+	all, err := exchange(ctx, t.ring.group, own)
+	if err != nil {
+		return fmt.Errorf("store checkpoint of step %d: %w", t.Step, err)
+	}
+	files = nil
+	for rank, w := range all {
+		if w.Error != "" {
+			return fmt.Errorf("store checkpoint of step %d in %s: rank %d: %s; the previous checkpoint stands", t.Step, t.stores.checkpoints.URI(), rank, w.Error)
+		}
+		files = append(files, w.Files...)
+	}
+	// The manifest decides whether the checkpoint exists, so every rank learns whether it was written.
+	var end written
+	if t.session.assignment.Rank == 0 {
+		if err := t.complete(ctx, digest, files); err != nil {
+			end.Error = err.Error()
+		}
+	}
+	all, err = exchange(ctx, t.ring.group, end)
+	if err != nil {
+		return fmt.Errorf("store checkpoint of step %d: %w", t.Step, err)
+	}
+	if all[0].Error != "" {
+		return fmt.Errorf("store checkpoint of step %d in %s: %s; the previous checkpoint stands", t.Step, t.stores.checkpoints.URI(), all[0].Error)
+	}
+	t.checkpointed, t.hasCheckpoint = t.Step, true
+	t.session.report.phase(sslctlv1.Phase_PHASE_RUNNING, "")
+	return nil
+}
+
+func (t *trainer) writeFiles(ctx context.Context) ([]checkpoint.FileEntry, error) {
+	var files []checkpoint.FileEntry
+	lo, hi := t.ring.group.Owned()
+	holders := []int{}
+	if t.session.assignment.Rank == 0 {
+		holders = append(holders, checkpoint.Replicated)
+	}
+	for v := lo; v < hi; v++ {
+		holders = append(holders, v)
+	}
+	for _, v := range holders {
+		entry, err := checkpoint.WriteFile(ctx, t.stores.checkpoints, t.Step, v, t.state.tensors(v))
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, entry)
+	}
+	return files, nil
+}
+
+// complete writes the manifest, reports the checkpoint and deletes those that spec.checkpoint.keep no longer wants.
+func (t *trainer) complete(ctx context.Context, digest string, files []checkpoint.FileEntry) error {
+	uid, err := strconv.ParseUint(t.session.assignment.JobUid, 10, 64)
+	if err != nil {
+		return fmt.Errorf("job UID %q: %w", t.session.assignment.JobUid, err)
+	}
+	progress, err := json.Marshal(t.progress)
+	if err != nil {
+		return fmt.Errorf("encode the progress of the run: %w", err)
+	}
+	spec := sha256.Sum256(t.session.assignment.SpecYaml)
+	training := t.session.job.Spec.Training
+	manifest := checkpoint.Manifest{
+		FormatVersion: checkpoint.FormatVersion, Job: checkpoint.Job{UID: uid, Name: t.session.assignment.JobName},
+		Step: t.Step, Generation: t.session.assignment.Generation, Samples: t.Step * uint64(training.GlobalBatch), Skipped: t.Skipped,
+		Trainer: progress, Numerics: t.session.assignment.Numerics, VirtualRanks: training.VirtualRanks,
+		SpecSHA256: hex.EncodeToString(spec[:]), Digest: digest, Files: files,
+	}
+	if err := checkpoint.WriteManifest(ctx, t.stores.checkpoints, manifest); err != nil {
+		return err
+	}
+	stored := &sslctlv1.Checkpoint{Step: t.Step, Uri: blob.Join(t.stores.checkpoints.URI(), checkpoint.Dir(t.Step)), Digest: digest}
+	for _, f := range files {
+		stored.Bytes += uint64(f.Size)
+	}
+	t.session.report.update(true, func(m *sslctlv1.HeartbeatRequest) { m.Checkpoints = append(m.Checkpoints, stored) })
+	deleted, err := checkpoint.Prune(ctx, t.stores.checkpoints, t.session.job.Spec.Checkpoint.Keep)
+	if err != nil {
+		// The new checkpoint stands; the next one tries again.
+		t.log.Warn("could not delete old checkpoints", zap.Error(err))
+	}
+	t.session.report.update(false, func(m *sslctlv1.HeartbeatRequest) {
+		for _, step := range deleted {
+			m.RemovedCheckpoints = append(m.RemovedCheckpoints, blob.Join(t.stores.checkpoints.URI(), checkpoint.Dir(step)))
+		}
+	})
+	return nil
+}
+
+// restore loads the checkpoint that the generation starts from, and proves by its digest that it is what the ledger says.
+func (t *trainer) restore(ctx context.Context) error {
+	uri := t.session.assignment.Source
+	folder, err := open(ctx, strings.TrimSuffix(uri, "/"+path.Base(uri)), t.session.job.Spec.Checkpoint.Access)
+	if err != nil {
+		return fmt.Errorf("restore %s: %w", uri, err)
+	}
+	store := bucket{folder}
+	manifest, err := checkpoint.ReadManifest(ctx, store, path.Base(uri))
+	if err != nil {
+		return fmt.Errorf("restore %s: %w", uri, err)
+	}
+	training := t.session.job.Spec.Training
+	if manifest.Numerics != t.session.assignment.Numerics || manifest.VirtualRanks != training.VirtualRanks {
+		return fmt.Errorf("restore %s: it was made with numerics %s and %d virtual ranks, the job has %s and %d; the result would differ, so it is refused",
+			uri, manifest.Numerics, manifest.VirtualRanks, t.session.assignment.Numerics, training.VirtualRanks)
+	}
+	if err := t.loadFiles(ctx, store, manifest); err != nil {
+		return fmt.Errorf("restore %s: %w", uri, err)
+	}
+	if err := json.Unmarshal(manifest.Trainer, &t.progress); err != nil {
+		return fmt.Errorf("restore %s: read the progress of the run: %w", uri, err)
+	}
+	if err := t.task.Restored(); err != nil {
+		return fmt.Errorf("restore %s: %w", uri, err)
+	}
+	digest, err := t.digest(ctx)
+	if err != nil {
+		return fmt.Errorf("restore %s: %w", uri, err)
+	}
+	if want := t.session.assignment.SourceDigest; digest != want {
+		return fmt.Errorf("restore %s: the state has digest %s, the ledger says %s; the files are not those that were committed", uri, digest, want)
+	}
+	t.checkpointed, t.hasCheckpoint = t.Step, true
+	t.log.Info("restored", zap.String("checkpoint", uri), zap.Uint64("step", t.Step), zap.String("digest", digest))
+	return nil
+}
+
+// loadFiles reads the replicated tensors and those of the owned virtual ranks.
+func (t *trainer) loadFiles(ctx context.Context, store bucket, manifest checkpoint.Manifest) error {
+	lo, hi := t.ring.group.Owned()
+	for _, entry := range manifest.Files {
+		if entry.VirtualRank != checkpoint.Replicated && (entry.VirtualRank < lo || entry.VirtualRank >= hi) {
+			continue
+		}
+		file, err := checkpoint.ReadFile(ctx, store, checkpoint.Dir(manifest.Step), entry)
+		if err != nil {
+			return err
+		}
+		if err := file.Load(t.state.tensors(entry.VirtualRank)); err != nil {
+			return fmt.Errorf("load %s: %w", entry.Name, err)
+		}
+	}
+	return nil
+}
+
+// exportKey is where the encoder lies in the job's folder once the job has ended.
+const exportKey = "export/encoder.safetensors"
+
+// export stores the trained encoder, named and shaped as PyTorch has it.
+func (t *trainer) export(ctx context.Context) (string, error) {
+	t.session.report.phase(sslctlv1.Phase_PHASE_RUNNING, "exporting the encoder")
+	var b bytes.Buffer
+	if err := writeEncoder(&b, t.task.Snapshot(), t.session.job, t.Step); err != nil {
+		return "", fmt.Errorf("export the encoder: %w", err)
+	}
+	if err := t.stores.checkpoints.Put(ctx, exportKey, bytes.NewReader(b.Bytes()), int64(b.Len())); err != nil {
+		return "", fmt.Errorf("export the encoder: %w", err)
+	}
+	return blob.Join(t.stores.checkpoints.URI(), exportKey), nil
+}

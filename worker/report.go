@@ -1,0 +1,109 @@
+package worker
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
+	"google.golang.org/protobuf/proto"
+)
+
+// report is what a session has to tell the coordinators. The session writes it, heartbeats carry it; what must not be lost stays in it
+// until the coordinators acknowledge that a majority holds it.
+type report struct {
+	mu        sync.Mutex
+	message   *sslctlv1.HeartbeatRequest
+	committed uint64        // ledger entries up to this step are committed
+	changed   chan struct{} // closed and replaced when committed or the directive changes
+	directive sslctlv1.Directive
+	kick      chan<- struct{} // asks for a heartbeat at once
+}
+
+func newReport(a *sslctlv1.Assignment, kick chan<- struct{}) *report {
+	return &report{
+		message: &sslctlv1.HeartbeatRequest{
+			JobUid: a.JobUid, Generation: a.Generation, Phase: sslctlv1.Phase_PHASE_PREPARING, Step: a.StartStep,
+			EpochLosses: a.EpochLosses,
+		},
+		committed: a.StartStep, changed: make(chan struct{}), directive: a.Directive, kick: kick,
+	}
+}
+
+// update changes the report and asks for a heartbeat if urgent.
+func (r *report) update(urgent bool, f func(*sslctlv1.HeartbeatRequest)) {
+	r.mu.Lock()
+	f(r.message)
+	r.mu.Unlock()
+	if urgent {
+		select {
+		case r.kick <- struct{}{}:
+		default: // one is asked for already
+		}
+	}
+}
+
+func (r *report) phase(p sslctlv1.Phase, detail string) {
+	r.update(true, func(m *sslctlv1.HeartbeatRequest) { m.Phase, m.PhaseDetail = p, detail })
+}
+
+// snapshot copies the report for one heartbeat.
+func (r *report) snapshot() *sslctlv1.HeartbeatRequest {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return proto.Clone(r.message).(*sslctlv1.HeartbeatRequest)
+}
+
+// acknowledge drops what a response says is committed and takes over the directive.
+func (r *report) acknowledge(response *sslctlv1.HeartbeatResponse) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := r.message
+	m.Ledger = slices.DeleteFunc(m.Ledger, func(e *sslctlv1.LedgerEntry) bool { return e.LastStep <= response.AcknowledgedStep })
+	if response.HasEvaluation {
+		m.Evaluations = slices.DeleteFunc(m.Evaluations, func(e *sslctlv1.Evaluation) bool { return e.Step <= response.AcknowledgedEvaluationStep })
+	}
+	if response.HasCheckpoint {
+		m.Checkpoints = slices.DeleteFunc(m.Checkpoints, func(c *sslctlv1.Checkpoint) bool { return c.Step <= response.AcknowledgedCheckpointStep })
+	}
+	directive := response.Assignment.GetDirective()
+	if response.AcknowledgedStep > r.committed || directive != r.directive {
+		r.committed = max(r.committed, response.AcknowledgedStep)
+		r.directive = directive
+		close(r.changed)
+		r.changed = make(chan struct{})
+	}
+}
+
+// pauseRequested tells whether the coordinators want the job paused.
+func (r *report) pauseRequested() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.directive == sslctlv1.Directive_DIRECTIVE_PAUSE
+}
+
+// waitCommitted returns once steps up to step are committed. It calls waiting first if it has to wait at all, and reports the time waited.
+func (r *report) waitCommitted(ctx context.Context, step uint64, waiting func()) (time.Duration, error) {
+	var start time.Time
+	for {
+		r.mu.Lock()
+		committed, changed := r.committed, r.changed
+		r.mu.Unlock()
+		if committed >= step {
+			if start.IsZero() {
+				return 0, nil
+			}
+			return time.Since(start), nil
+		}
+		if start.IsZero() {
+			start = time.Now()
+			waiting()
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return time.Since(start), context.Cause(ctx)
+		}
+	}
+}

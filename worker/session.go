@@ -1,0 +1,124 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/sslctl/sslctl/internal/jobspec"
+	"github.com/sslctl/sslctl/pkg/allreduce"
+	"github.com/sslctl/sslctl/pkg/keyed"
+	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
+	"go.uber.org/zap"
+)
+
+// errStopped ends a session that the coordinators or the process no longer want.
+var errStopped = errors.New("stopped")
+
+// permanentError is a failure that another generation would meet again, so that the job has to fail.
+type permanentError struct{ error }
+
+func (e permanentError) Unwrap() error { return e.error }
+
+// permanent marks err, unless it is the end of the session or a lost peer, which the next generation cures.
+func permanent(err error) error {
+	if err == nil || errors.Is(err, errStopped) || errors.Is(err, context.Canceled) || errors.Is(err, allreduce.ErrPeerLost) {
+		return err
+	}
+	return permanentError{err}
+}
+
+// session is this worker's part in one generation of one job.
+type session struct {
+	agent      *agent
+	assignment *sslctlv1.Assignment
+	job        *jobspec.Job
+	key        keyed.Key
+	report     *report
+	log        *zap.Logger
+	cancel     context.CancelCauseFunc
+	done       chan struct{}
+}
+
+// startSession begins the assignment in a goroutine of its own; stop ends and awaits it.
+func startSession(ctx context.Context, a *agent, assignment *sslctlv1.Assignment) *session {
+	ctx, cancel := context.WithCancelCause(ctx)
+	s := &session{
+		agent: a, assignment: assignment, report: newReport(assignment, a.kick), cancel: cancel, done: make(chan struct{}),
+		log: a.config.Logger.With(zap.String("job", assignment.JobName), zap.String("uid", assignment.JobUid),
+			zap.Uint64("generation", assignment.Generation), zap.Uint32("rank", assignment.Rank)),
+	}
+	go func() {
+		defer close(s.done)
+		defer cancel(errStopped)
+		s.conclude(s.guarded(ctx))
+	}()
+	return s
+}
+
+func (s *session) stop(why string) {
+	s.cancel(fmt.Errorf("%w: %s", errStopped, why))
+	<-s.done
+}
+
+// guarded runs the session and turns a panic in it into a failure of the job, so that one job's bug does not take the worker along.
+func (s *session) guarded(ctx context.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("panic", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+			err = permanentError{fmt.Errorf("internal error in rank %d: %v; the worker's log has the stack", s.assignment.Rank, p)}
+		}
+	}()
+	return s.run(ctx)
+}
+
+// conclude reports how the session ended.
+func (s *session) conclude(err error) {
+	if err == nil || errors.Is(err, errStopped) {
+		s.log.Info("session ended", zap.Error(err))
+		return
+	}
+	failure := &sslctlv1.Failure{Message: err.Error()}
+	failure.Permanent = errors.As(err, &permanentError{})
+	var lost *allreduce.PeerLostError
+	if errors.As(err, &lost) {
+		failure.Suspect, failure.SuspectRank = true, uint32(lost.Rank)
+	}
+	s.log.Warn("session failed", zap.Bool("permanent", failure.Permanent), zap.Error(err))
+	s.report.update(true, func(m *sslctlv1.HeartbeatRequest) {
+		m.Phase, m.PhaseDetail, m.Failure = sslctlv1.Phase_PHASE_FAILED, err.Error(), failure
+	})
+}
+
+// run is the whole life of a session: open, join, load, train, finish.
+func (s *session) run(ctx context.Context) error {
+	job, err := jobspec.Parse(s.assignment.SpecYaml, nil)
+	if err != nil {
+		return permanentError{fmt.Errorf("read the job file of the assignment: %w", err)}
+	}
+	s.job, s.key = job, keyed.New(job.Spec.Training.Seed)
+
+	stores, err := openStores(ctx, s)
+	if err != nil {
+		return permanent(err)
+	}
+	ring, err := s.join(ctx)
+	if err != nil {
+		return err
+	}
+	defer ring.close()
+
+	source, err := openSource(ctx, s, stores, ring)
+	if err != nil {
+		return permanent(err)
+	}
+	run, err := newTrainer(ctx, s, stores, source, ring)
+	if err != nil {
+		return permanent(err)
+	}
+	if s.assignment.Rank == 0 {
+		s.report.update(true, func(m *sslctlv1.HeartbeatRequest) { m.Plan = source.plan(run.step) })
+	}
+	return permanent(run.train(ctx))
+}

@@ -1,0 +1,148 @@
+package worker
+
+import (
+	"fmt"
+
+	"github.com/sslctl/sslctl/internal/jobspec"
+	"github.com/sslctl/sslctl/pkg/checkpoint"
+	"github.com/sslctl/sslctl/pkg/keyed"
+	"github.com/sslctl/sslctl/pkg/nn"
+	"github.com/sslctl/sslctl/pkg/optim"
+	"github.com/sslctl/sslctl/pkg/simd"
+	"github.com/sslctl/sslctl/pkg/task"
+	"gorgonia.org/tensor"
+)
+
+// state is every tensor that a run must keep: the task's and the optimizers'.
+type state struct {
+	vars   []task.Var
+	groups []trainedGroup
+}
+
+// trainedGroup is a parameter group with the optimizer that moves it.
+type trainedGroup struct {
+	parameters   task.ParameterGroup
+	optimizer    optim.Optimizer
+	schedule     optim.Schedule
+	learningRate float64
+}
+
+// built is what a job's settings make.
+type built struct {
+	state     *state
+	task      task.Task
+	untrained task.Encoder // the encoder as it was initialised
+}
+
+// build makes the job's model, task and optimizer in their initial state.
+func build(job *jobspec.Job, key keyed.Key, totalSteps uint64, r *ring) (*built, error) {
+	spec := job.Spec
+	model, err := newModel(job, key)
+	if err != nil {
+		return nil, err
+	}
+	untrained := task.NewEncoder(model.Clone())
+	lo, hi := r.group.Owned()
+	trained, err := task.New(task.Config{
+		Name: spec.Task.Name, Temperature: spec.Task.Temperature, Momentum: spec.Task.Momentum,
+		ShuffleGroups: spec.Task.ShuffleGroups, BankSize: spec.Task.Bank.Size,
+	}, task.Environment{
+		Model: model, VirtualRanks: spec.Training.VirtualRanks, Lo: lo, Hi: hi, GlobalBatch: spec.Training.GlobalBatch, Key: key,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := &state{vars: trained.State()}
+	for _, parameters := range trained.Trained() {
+		optimizer, err := newOptimizer(spec.Optimizer, parameters.Parameters)
+		if err != nil {
+			return nil, err
+		}
+		schedule := optim.Schedule{Name: spec.Optimizer.Schedule, WarmupSteps: uint64(spec.Optimizer.WarmupSteps), TotalSteps: totalSteps, MinLR: spec.Optimizer.MinLR}
+		if err := schedule.Validate(); err != nil {
+			return nil, fmt.Errorf("spec.optimizer, for a run of %d steps: %w", totalSteps, err)
+		}
+		s.groups = append(s.groups, trainedGroup{parameters: parameters, optimizer: optimizer, schedule: schedule, learningRate: spec.Optimizer.LR})
+		for _, slot := range optimizer.State() {
+			s.vars = append(s.vars, task.Var{
+				Name:  "optimizer." + parameters.Name + "." + slot.Name,
+				Value: tensor.New(tensor.WithShape(len(slot.Data)), tensor.WithBacking(slot.Data)),
+			})
+		}
+	}
+	return &built{state: s, task: trained, untrained: untrained}, nil
+}
+
+// newModel makes the job's model with its initial parameters.
+func newModel(job *jobspec.Job, key keyed.Key) (*nn.Model, error) {
+	m := job.Spec.Model
+	model, err := nn.New(m.Name, nn.Options{
+		InH: m.Image.Height, InW: m.Image.Width, InC: m.Image.Channels,
+		Projector:       &nn.Projector{Hidden: m.Projector.Hidden, Out: m.Projector.Out, BatchNorm: m.Projector.BatchNorm, Layers: m.Projector.Layers},
+		BatchNormGroups: job.Spec.Task.ShuffleGroups,
+	}, key.For("init"))
+	if err != nil {
+		return nil, fmt.Errorf("spec.model: %w", err)
+	}
+	return model, nil
+}
+
+func newOptimizer(o jobspec.Optimizer, parameters *nn.Arena) (optim.Optimizer, error) {
+	c := optim.Config{Name: o.Name, LR: o.LR, WeightDecay: o.WeightDecay, ExcludeNormAndBias: o.ExcludeNormAndBias}
+	if o.Name == "sgd" {
+		c.Momentum, c.Nesterov = o.Momentum, o.Nesterov
+	} else {
+		c.Beta1, c.Beta2, c.Eps = o.Beta1, o.Beta2, o.Eps
+	}
+	optimizer, err := optim.New(c, parameters)
+	if err != nil {
+		return nil, fmt.Errorf("spec.optimizer: %w", err)
+	}
+	return optimizer, nil
+}
+
+// group finds a parameter group by name. An unknown name is a bug of the task.
+func (s *state) group(name string) trainedGroup {
+	for _, g := range s.groups {
+		if g.parameters.Name == name {
+			return g
+		}
+	}
+	panic(fmt.Sprintf("the task updates a parameter group %q that it has not declared", name))
+}
+
+// sums are the row sums of all tensors, for the digest.
+func (s *state) sums() (replicated, own []checkpoint.TensorSum) {
+	all := make([]checkpoint.TensorSum, len(s.vars))
+	simd.Parallel(len(s.vars), func(i int) {
+		v := s.vars[i]
+		all[i] = checkpoint.SumOf(v.Name, holder(v), v.Value)
+	})
+	for i, v := range s.vars {
+		if v.Place == task.Replicated {
+			replicated = append(replicated, all[i])
+		} else {
+			own = append(own, all[i])
+		}
+	}
+	return replicated, own
+}
+
+// holder is the virtual rank whose tensor v is, in the checkpoint's terms.
+func holder(v task.Var) int {
+	if v.Place == task.Replicated {
+		return checkpoint.Replicated
+	}
+	return v.VirtualRank
+}
+
+// tensors are the tensors of one file of a checkpoint: those of a virtual rank, or the replicated ones.
+func (s *state) tensors(virtualRank int) []checkpoint.Tensor {
+	var out []checkpoint.Tensor
+	for _, v := range s.vars {
+		if holder(v) == virtualRank {
+			out = append(out, checkpoint.Tensor{Name: v.Name, Value: v.Value})
+		}
+	}
+	return out
+}

@@ -1,0 +1,63 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/sslctl/sslctl/internal/blob"
+	"github.com/sslctl/sslctl/internal/jobspec"
+)
+
+// stores are the places that a session writes to.
+type stores struct {
+	checkpoints bucket // everything of this job: checkpoints, index, export
+}
+
+// bucket is a blob.Bucket as package checkpoint wants it.
+type bucket struct{ blob.Bucket }
+
+// List returns the keys that begin with prefix.
+func (b bucket) List(ctx context.Context, prefix string) ([]string, error) {
+	objects, err := b.Bucket.List(ctx, prefix)
+	if err != nil {
+		return nil, err
+	}
+	keys := make([]string, len(objects))
+	for i, o := range objects {
+		keys[i] = o.Key
+	}
+	return keys, nil
+}
+
+// openStores opens the job's own folder below spec.checkpoint.uri, and tries whether it can be read.
+func openStores(ctx context.Context, s *session) (*stores, error) {
+	c := s.job.Spec.Checkpoint
+	b, err := open(ctx, blob.Join(c.URI, jobFolder(s.assignment.JobName, s.assignment.JobUid)), c.Access)
+	if err != nil {
+		return nil, fmt.Errorf("spec.checkpoint: %w", err)
+	}
+	if _, err := b.List(ctx, ""); err != nil {
+		return nil, fmt.Errorf("spec.checkpoint: %w", err)
+	}
+	return &stores{checkpoints: bucket{b}}, nil
+}
+
+// jobFolder is where a job keeps its objects. The UID sets a job apart from earlier ones of its name.
+func jobFolder(name, uid string) string { return name + "-" + uid }
+
+func open(ctx context.Context, uri string, a jobspec.Access) (blob.Bucket, error) {
+	options, err := accessOptions(a)
+	if err != nil {
+		return nil, err
+	}
+	return blob.Open(ctx, uri, options)
+}
+
+// accessOptions resolves the credentials that a job file refers to.
+func accessOptions(a jobspec.Access) (blob.Options, error) {
+	secret, err := a.SecretRef.Resolve()
+	if err != nil {
+		return blob.Options{}, err
+	}
+	return blob.Options{Endpoint: a.Endpoint, Region: a.Region, AccessKey: secret.AccessKey, SecretKey: secret.SecretKey}, nil
+}

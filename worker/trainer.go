@@ -1,0 +1,373 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sslctl/sslctl/pkg/checkpoint"
+	"github.com/sslctl/sslctl/pkg/task"
+	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
+	"go.uber.org/zap"
+)
+
+// progress is what a checkpoint keeps beside the tensors: where the run is, and figures that a resumed run goes on with.
+type progress struct {
+	Step         uint64    `json:"step"`    // finished steps
+	Skipped      uint64    `json:"skipped"` // steps among them whose gradient was not finite
+	SkippedInRow int       `json:"skippedInRow"`
+	EpochLosses  []float64 `json:"epochLosses"` // of finished epochs
+	LossSum      float64   `json:"lossSum"`     // over the running epoch's steps
+	LossSteps    uint64    `json:"lossSteps"`
+	Corrupt      []string  `json:"corrupt"` // samples that were replaced
+}
+
+// trainer runs the step loop of one session.
+type trainer struct {
+	progress
+	session *session
+	stores  *stores
+	source  *source
+	ring    *ring
+	state   *state
+	task    task.Task
+	loader  *loader
+	eval    *evaluation // on rank 0 of a job that evaluates, else nil
+	log     *zap.Logger
+
+	ledgerFrom    uint64  // last step of the newest ledger entry
+	ledgerLoss    float64 // sum since then
+	ledgerSteps   uint64  // steps since then with a loss
+	ledgerSkips   uint64
+	checkpointed  uint64 // step of the newest checkpoint known; valid with hasCheckpoint
+	hasCheckpoint bool
+	rate          rate
+}
+
+// newTrainer builds model, task and optimizer, and restores the state that the generation starts from.
+func newTrainer(ctx context.Context, s *session, stores *stores, src *source, r *ring) (*trainer, error) {
+	t := &trainer{session: s, stores: stores, source: src, ring: r, log: s.log}
+	built, err := build(s.job, s.key, src.totalSteps, r)
+	if err != nil {
+		return nil, err
+	}
+	t.state, t.task = built.state, built.task
+	if s.assignment.Source != "" {
+		if err := t.restore(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if t.Step != s.assignment.StartStep {
+		return nil, fmt.Errorf("start at step %d: the state restored is of step %d; the job's checkpoints and its ledger disagree", s.assignment.StartStep, t.Step)
+	}
+	t.ledgerFrom = t.Step
+	if s.job.Spec.Evaluate != nil && s.assignment.Rank == 0 {
+		if t.eval, err = newEvaluation(ctx, s, stores, built.untrained); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+// train runs from the start step to the end of the job, or to the step boundary at which it is paused.
+func (t *trainer) train(ctx context.Context) (err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(errStopped)
+	if t.eval != nil {
+		defer t.eval.close()
+		t.eval.start(ctx)
+	}
+	t.loader = newLoader(ctx, t.session, t.source, t.ring.group, t.Step)
+	defer t.loader.close()
+
+	t.session.report.phase(sslctlv1.Phase_PHASE_RUNNING, "")
+	t.rate.start(t.Step)
+	for t.Step < t.source.totalSteps {
+		batch, loadErr := t.loader.next(ctx)
+		pause, err := t.agree(ctx, batch, loadErr)
+		if err != nil {
+			return err
+		}
+		if pause {
+			return t.pause(ctx)
+		}
+		if err := t.awaitLedger(ctx); err != nil {
+			return err
+		}
+		if err := t.oneStep(ctx, batch); err != nil {
+			return fmt.Errorf("step %d: %w", t.Step+1, err)
+		}
+		t.loader.release(batch)
+		if err := t.afterStep(ctx); err != nil {
+			return fmt.Errorf("after step %d: %w", t.Step, err)
+		}
+	}
+	return t.finish(ctx)
+}
+
+// control is what every rank says before each step.
+type control struct {
+	Pause   bool     `json:"pause,omitempty"`
+	Error   string   `json:"error,omitempty"`
+	Corrupt []string `json:"corrupt,omitempty"`
+}
+
+// agree exchanges what each rank has met since the last step, so that all ranks pause, fail or go on in the same step.
+func (t *trainer) agree(ctx context.Context, batch *loaded, loadErr error) (pause bool, err error) {
+	if loadErr != nil && ctx.Err() != nil {
+		return false, context.Cause(ctx)
+	}
+	own := control{Pause: t.session.report.pauseRequested()}
+	if loadErr != nil {
+		own.Error = loadErr.Error()
+	} else {
+		own.Corrupt = batch.corrupt
+	}
+	all, err := exchange(ctx, t.ring.group, own)
+	if err != nil {
+		return false, fmt.Errorf("agree on step %d: %w", t.Step+1, err)
+	}
+	for rank, c := range all {
+		if c.Error != "" {
+			return false, fmt.Errorf("rank %d cannot make its part of step %d: %s", rank, t.Step+1, c.Error)
+		}
+		pause = pause || c.Pause
+		t.noteCorrupt(c.Corrupt)
+	}
+	if limit := t.session.job.Spec.Dataset.MaxCorrupt; len(t.Corrupt) > limit {
+		return false, fmt.Errorf("%d samples cannot be decoded, %d are allowed (spec.dataset.maxCorrupt): %s; mend or remove them, or raise the limit", len(t.Corrupt), limit, strings.Join(t.Corrupt, "; "))
+	}
+	return pause, nil
+}
+
+func (t *trainer) noteCorrupt(names []string) {
+	for _, name := range names {
+		if !slices.Contains(t.Corrupt, name) {
+			t.Corrupt = append(t.Corrupt, name)
+			t.log.Warn("replaced a sample that cannot be decoded", zap.String("sample", name))
+			t.session.report.update(false, func(m *sslctlv1.HeartbeatRequest) { m.CorruptSamples = slices.Clone(t.Corrupt) })
+		}
+	}
+}
+
+// awaitLedger lets training run ahead of the committed ledger by at most maxUncommittedSteps.
+func (t *trainer) awaitLedger(ctx context.Context) error {
+	ahead := uint64(t.session.job.Spec.FaultTolerance.MaxUncommittedSteps)
+	if t.Step < ahead {
+		return nil
+	}
+	waited, err := t.session.report.waitCommitted(ctx, t.Step-ahead, func() {
+		t.session.report.phase(sslctlv1.Phase_PHASE_RUNNING, fmt.Sprintf("waiting for the coordinators to commit step %d (maxUncommittedSteps is %d)", t.Step-ahead, ahead))
+	})
+	if waited > 0 && err == nil {
+		t.log.Info("the coordinators commit again", zap.Duration("waited", waited))
+		t.session.report.phase(sslctlv1.Phase_PHASE_RUNNING, "")
+	}
+	return err
+}
+
+// oneStep runs the task's step and counts it. A step whose loss or gradient is not finite changes no state and is skipped, on all ranks.
+func (t *trainer) oneStep(ctx context.Context, batch *loaded) error {
+	t.ring.group.SetStep(t.Step)
+	metrics, err := t.task.Step(ctx, t.ring.group, t.Step, batch.own, t.update)
+	if err != nil && !errors.Is(err, task.ErrNotFinite) {
+		return err
+	}
+	t.Step++
+	if err != nil {
+		t.Skipped++
+		t.SkippedInRow++
+		t.ledgerSkips++
+		t.log.Warn("skipped a step", zap.Uint64("step", t.Step), zap.Error(err))
+		if limit := t.session.job.Spec.Training.MaxSkippedSteps; t.SkippedInRow > limit {
+			return fmt.Errorf("%d steps in a row were skipped, %d are allowed (spec.training.maxSkippedSteps); lower the learning rate or raise the temperature: %w", t.SkippedInRow, limit, err)
+		}
+		return nil
+	}
+	t.SkippedInRow = 0
+	t.LossSum += metrics["loss"]
+	t.LossSteps++
+	t.ledgerLoss += metrics["loss"]
+	t.ledgerSteps++
+	t.rate.observe(t.Step)
+	t.reportStep(metrics)
+	return nil
+}
+
+// update sums a parameter group's gradients over all virtual ranks and applies the optimizer.
+func (t *trainer) update(ctx context.Context, group string) error {
+	g := t.state.group(group)
+	lo, _ := t.ring.group.Owned()
+	if hook := t.session.agent.config.Hooks.Gradient; hook != nil {
+		for i, gradient := range g.parameters.Grads {
+			hook(t.Step, lo+i, gradient.Float32s())
+		}
+	}
+	total, err := t.ring.group.Sum(ctx, g.parameters.Grads)
+	if err != nil {
+		return fmt.Errorf("sum the gradients of %s: %w", group, err)
+	}
+	g.optimizer.Step(total.Float32s(), g.schedule.At(g.learningRate, t.Step), t.Step-t.Skipped)
+	return nil
+}
+
+// afterStep does what is due at this step: epoch, ledger, checkpoint, evaluation.
+func (t *trainer) afterStep(ctx context.Context) error {
+	epochEnds := t.source.endsEpoch(t.Step)
+	if epochEnds {
+		t.EpochLosses = append(t.EpochLosses, t.LossSum/math.Max(float64(t.LossSteps), 1))
+		t.LossSum, t.LossSteps = 0, 0
+		t.session.report.update(false, func(m *sslctlv1.HeartbeatRequest) { m.EpochLosses = slices.Clone(t.EpochLosses) })
+	}
+	spec := t.session.job.Spec
+	last := t.Step == t.source.totalSteps
+	store := last || t.Step%uint64(spec.Checkpoint.EverySteps) == 0
+	evaluate := spec.Evaluate != nil && (last || epochEnds && len(t.EpochLosses)%spec.Evaluate.EveryEpochs == 0)
+	if store || evaluate || t.Step%uint64(spec.Training.LedgerEverySteps) == 0 {
+		digest, err := t.commit(ctx)
+		if err != nil {
+			return err
+		}
+		if store {
+			if err := t.save(ctx, digest); err != nil {
+				return err
+			}
+		}
+		if evaluate && t.eval != nil {
+			if err := t.eval.submit(ctx, t.Step, t.source.epoch(t.Step), t.task.Snapshot()); err != nil {
+				return err
+			}
+		}
+	}
+	if hook := t.session.agent.config.Hooks.Step; hook != nil {
+		hook(t.session.assignment.JobUid, t.session.assignment.Generation, t.Step, int(t.session.assignment.Rank))
+	}
+	return nil
+}
+
+// commit computes the digest of the whole state, compares it between the ranks, and hands in a ledger entry.
+func (t *trainer) commit(ctx context.Context) (string, error) {
+	digest, err := t.digest(ctx)
+	if err != nil {
+		return "", err
+	}
+	if t.session.assignment.Rank == 0 {
+		entry := &sslctlv1.LedgerEntry{
+			Generation: t.session.assignment.Generation, FirstStep: t.ledgerFrom, LastStep: t.Step, Skipped: t.ledgerSkips,
+			Digest: digest, MeanLoss: t.ledgerLoss / math.Max(float64(t.ledgerSteps), 1),
+		}
+		if t.ledgerFrom < t.Step {
+			t.session.report.update(true, func(m *sslctlv1.HeartbeatRequest) { m.Ledger = append(m.Ledger, entry) })
+		}
+	}
+	t.ledgerFrom, t.ledgerLoss, t.ledgerSteps, t.ledgerSkips = t.Step, 0, 0, 0
+	return digest, nil
+}
+
+// ranksDigest is what each rank tells the others of its state.
+type ranksDigest struct {
+	Replicated string                 `json:"replicated"` // digest of what all ranks hold alike
+	Own        []checkpoint.TensorSum `json:"own"`        // of the virtual ranks that this rank owns
+}
+
+// digest is the digest of the state of all ranks. It fails if the ranks do not hold the same replicated state.
+func (t *trainer) digest(ctx context.Context) (string, error) {
+	replicated, own := t.state.sums()
+	mine := ranksDigest{Replicated: checkpoint.Digest(t.Step, t.Skipped, replicated), Own: own}
+	all, err := exchange(ctx, t.ring.group, mine)
+	if err != nil {
+		return "", fmt.Errorf("exchange digests: %w", err)
+	}
+	sums := replicated
+	for rank, d := range all {
+		if d.Replicated != mine.Replicated {
+			return "", fmt.Errorf("ranks %d and %d hold different parameters after step %d (%.12s… and %.12s…): a worker computes wrongly, or their binaries differ; the newest checkpoint is sound", t.session.assignment.Rank, rank, t.Step, mine.Replicated, d.Replicated)
+		}
+		sums = append(sums, d.Own...)
+	}
+	return checkpoint.Digest(t.Step, t.Skipped, sums), nil
+}
+
+// pause stores the state at this step boundary and reports the stop.
+func (t *trainer) pause(ctx context.Context) error {
+	digest, err := t.commit(ctx)
+	if err != nil {
+		return err
+	}
+	if err := t.save(ctx, digest); err != nil {
+		return err
+	}
+	if t.eval != nil {
+		if err := t.eval.wait(ctx); err != nil {
+			return err
+		}
+	}
+	t.session.report.phase(sslctlv1.Phase_PHASE_STOPPED, fmt.Sprintf("paused after step %d", t.Step))
+	return nil
+}
+
+// finish ends the job: all evaluations done, encoder exported.
+func (t *trainer) finish(ctx context.Context) error {
+	if !t.hasCheckpoint || t.checkpointed != t.Step {
+		digest, err := t.commit(ctx)
+		if err != nil {
+			return err
+		}
+		if err := t.save(ctx, digest); err != nil {
+			return err
+		}
+	}
+	if t.session.assignment.Rank == 0 {
+		if t.eval != nil {
+			if err := t.eval.finish(ctx, t.Step, t.source.epoch(t.Step), t.task.Snapshot()); err != nil {
+				return err
+			}
+		}
+		uri, err := t.export(ctx)
+		if err != nil {
+			return err
+		}
+		t.session.report.update(false, func(m *sslctlv1.HeartbeatRequest) { m.Exported = uri })
+	}
+	t.session.report.phase(sslctlv1.Phase_PHASE_FINISHED, "")
+	return nil
+}
+
+func (t *trainer) reportStep(metrics task.Metrics) {
+	lo, hi := t.ring.group.Owned()
+	micro := uint64(t.session.job.Spec.Training.MicroBatch())
+	t.session.report.update(false, func(m *sslctlv1.HeartbeatRequest) {
+		m.Step, m.Loss, m.Metrics = t.Step, metrics["loss"], metrics
+		m.SamplesPerSecond = t.rate.stepsPerSecond() * float64(t.session.job.Spec.Training.GlobalBatch)
+		m.Samples += uint64(hi-lo) * micro
+		m.RingBytesSent, m.BankBytes = t.ring.group.Stats().BytesSent, t.task.BankBytes()
+	})
+}
+
+// rate is a moving rate of steps, for display only.
+type rate struct {
+	at   time.Time
+	step uint64
+	mean float64
+}
+
+func (r *rate) start(step uint64) { r.at, r.step = time.Now(), step }
+
+func (r *rate) observe(step uint64) {
+	elapsed := time.Since(r.at).Seconds()
+	if elapsed < 0.5 {
+		return
+	}
+	now := float64(step-r.step) / elapsed
+	if r.mean == 0 {
+		r.mean = now
+	}
+	r.mean += 0.3 * (now - r.mean)
+	r.at, r.step = time.Now(), step
+}
+
+func (r *rate) stepsPerSecond() float64 { return r.mean }

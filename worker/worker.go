@@ -1,0 +1,211 @@
+// Package worker composes data, model, task, collectives and checkpoints into the step loop, and takes part in jobs as the
+// coordinators assign them.
+package worker
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/sslctl/sslctl/pkg/simd"
+	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
+	"go.uber.org/zap"
+)
+
+// Config is what a worker process is started with.
+type Config struct {
+	ID           string            // unique in the cluster; kept across restarts
+	Coordinators []string          // host:port of each, any order
+	Labels       map[string]string // shown in `sslctl status`
+	Version      string
+	Timeout      time.Duration // of one request to one coordinator; 0 means 2 s
+	Logger       *zap.Logger
+	Hooks        Hooks
+}
+
+// Hooks let tests reach into a step. The zero value changes nothing.
+type Hooks struct {
+	// Gradient may change a virtual rank's gradient before it is summed; step counts from 0.
+	Gradient func(step uint64, virtualRank int, gradient []float32)
+	// Step is called after each step that this worker has finished, with the count of finished steps.
+	Step func(jobUID string, generation, step uint64, rank int)
+}
+
+// agent is the running worker: one goroutine talks to the coordinators, at most one session trains.
+type agent struct {
+	config      Config
+	incarnation uint64
+	client      *coordinators
+	kick        chan struct{}
+	registered  *sslctlv1.RegisterResponse
+	session     *session
+	newest      map[string]uint64 // newest generation seen, by job UID: what is older comes from a deposed leader
+}
+
+// Run takes part in the cluster until ctx ends; it then leaves, so that the coordinators need not find out. It returns an error if the
+// configuration is unusable or the coordinators refuse the worker. While no coordinator answers it keeps trying and keeps training.
+func Run(ctx context.Context, c Config) error {
+	if c.ID == "" {
+		return errors.New("start worker: no id given; expected a name that is unique in the cluster")
+	}
+	if c.Timeout == 0 {
+		c.Timeout = 2 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = zap.NewNop()
+	}
+	c.Logger = c.Logger.With(zap.String("worker", c.ID))
+	client, err := newCoordinators(c.Coordinators, c.Timeout)
+	if err != nil {
+		return err
+	}
+	defer client.close()
+	var id [8]byte
+	if _, err := rand.Read(id[:]); err != nil {
+		return fmt.Errorf("choose an incarnation: %w", err)
+	}
+	a := &agent{config: c, incarnation: binary.LittleEndian.Uint64(id[:]) >> 1, client: client, kick: make(chan struct{}, 1), newest: map[string]uint64{}}
+	defer a.leave()
+	return a.run(ctx)
+}
+
+func (a *agent) run(ctx context.Context) error {
+	if err := a.register(ctx); err != nil {
+		return ignoreEnd(ctx, err)
+	}
+	interval := time.Duration(a.registered.HeartbeatMs) * time.Millisecond
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		if err := a.heartbeat(ctx); err != nil {
+			return ignoreEnd(ctx, err)
+		}
+		// At most four heartbeats an interval, however many there is reason for.
+		pause := time.NewTimer(interval / 4)
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+			return nil
+		case <-pause.C:
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		case <-a.kick:
+		}
+	}
+}
+
+// ignoreEnd turns the error of a call that the end of ctx cut short into nil.
+func ignoreEnd(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// register announces the worker, and keeps trying while no coordinator answers.
+func (a *agent) register(ctx context.Context) error {
+	host, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("find this host's name: %w", err)
+	}
+	request := &sslctlv1.RegisterRequest{
+		WorkerId: a.config.ID, Incarnation: a.incarnation, Numerics: []string{simd.Profile()}, Labels: a.config.Labels,
+		Version: a.config.Version, Cores: int32(runtime.GOMAXPROCS(0)), Host: host,
+	}
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		response, err := a.client.register(ctx, request, a.config.Timeout)
+		if err == nil {
+			if response.HeartbeatMs == 0 || len(response.NatsUrls) == 0 {
+				return fmt.Errorf("register: the coordinator named no heartbeat interval or no NATS server (%v)", response)
+			}
+			a.registered = response
+			a.config.Logger.Info("registered", zap.Strings("nats", response.NatsUrls), zap.Uint64("incarnation", a.incarnation))
+			return nil
+		}
+		if !errors.Is(err, errNoCoordinator) {
+			return err
+		}
+		a.config.Logger.Warn("cannot register, trying again", zap.Duration("in", wait), zap.Error(err))
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(wait):
+		}
+	}
+}
+
+// heartbeat reports, and does what the answer says.
+func (a *agent) heartbeat(ctx context.Context) error {
+	request := &sslctlv1.HeartbeatRequest{}
+	if a.session != nil {
+		request = a.session.report.snapshot()
+	}
+	request.WorkerId, request.Incarnation = a.config.ID, a.incarnation
+	response, err := a.client.heartbeat(ctx, request, a.config.Timeout)
+	switch {
+	case errors.Is(err, errNoCoordinator):
+		// Training goes on without coordinators for as long as the job's maxUncommittedSteps allows.
+		a.config.Logger.Warn("no coordinator answers; training goes on", zap.Error(err))
+		return nil
+	case err != nil:
+		return err
+	case response.RegisterAgain:
+		return a.register(ctx)
+	}
+	return a.follow(ctx, response)
+}
+
+// follow starts, keeps or stops the session as the response's assignment says.
+func (a *agent) follow(ctx context.Context, response *sslctlv1.HeartbeatResponse) error {
+	next := response.Assignment
+	if next != nil && next.Generation < a.newest[next.JobUid] {
+		a.config.Logger.Warn("ignored an assignment of an old generation", zap.String("job", next.JobUid), zap.Uint64("generation", next.Generation))
+		return nil
+	}
+	if a.session != nil && next.GetJobUid() == a.session.assignment.JobUid && next.GetGeneration() == a.session.assignment.Generation {
+		if next.Directive == sslctlv1.Directive_DIRECTIVE_STOP {
+			a.stop("the coordinators said so")
+			return nil
+		}
+		a.session.report.acknowledge(response)
+		return nil
+	}
+	a.stop("the coordinators gave another assignment")
+	if next == nil || next.Directive == sslctlv1.Directive_DIRECTIVE_STOP {
+		return nil
+	}
+	a.newest[next.JobUid] = next.Generation
+	a.session = startSession(ctx, a, next)
+	return nil
+}
+
+// stop ends the session, if there is one, and waits for it.
+func (a *agent) stop(why string) {
+	if a.session == nil {
+		return
+	}
+	a.session.stop(why)
+	a.session = nil
+}
+
+// leave stops training and tells the coordinators, once: if nobody hears it, they find out by the missing heartbeats.
+func (a *agent) leave() {
+	a.stop("the worker shuts down")
+	if a.registered == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), a.config.Timeout)
+	defer cancel()
+	_, err := a.client.heartbeat(ctx, &sslctlv1.HeartbeatRequest{WorkerId: a.config.ID, Incarnation: a.incarnation, Leaving: true}, a.config.Timeout)
+	if err != nil {
+		a.config.Logger.Warn("left without telling the coordinators", zap.Error(err))
+	}
+}
