@@ -1,0 +1,181 @@
+package planner
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/sslctl/sslctl/coordinator/state"
+)
+
+// place starts a waiting job, all or nothing, or says what it waits for.
+func (p *planning) place(j *state.Job) {
+	chosen, numerics, short := p.choose(j)
+	if short != "" {
+		if j.Reason != "" {
+			short = j.Reason + "; " + short
+		}
+		p.decision.Reasons[j.UID] = short
+		return
+	}
+	why := "submitted"
+	switch {
+	case j.Reason != "":
+		why = "enough workers are free again after: " + j.Reason
+	case j.Generation > 0:
+		why = "resumed"
+	}
+	p.start(j, chosen, numerics, why, true)
+}
+
+func (p *planning) start(j *state.Job, chosen []*state.Worker, numerics, why string, blameless bool) {
+	members := make([]state.Member, len(chosen))
+	for r, w := range chosen {
+		lo, hi := state.Ownership(r, len(chosen), j.Need.VirtualRanks)
+		members[r] = state.Member{Worker: w.ID, Incarnation: w.Incarnation, Lo: lo, Hi: hi}
+		p.taken[w.ID] = true
+	}
+	from := j.Newest()
+	var final *state.Final
+	if j.State.Active() {
+		final = FinalOf(j, p.seen)
+	}
+	p.command(state.Command{Start: &state.Start{
+		Job: j.UID, Generation: j.Generation + 1, Members: members, StartStep: from.Step,
+		Source: state.Source{URI: from.URI, Digest: from.Digest}, Numerics: numerics, Reason: why, Blameless: blameless, Final: final,
+	}})
+}
+
+// choose picks the workers of j's next generation, in rank order: first the members of the current one that are still there, in their
+// order, then free ones by id; and the numerics profile. If there are too few it says so.
+func (p *planning) choose(j *state.Job) (chosen []*state.Worker, numerics, short string) {
+	var candidates []*state.Worker
+	if j.State.Active() {
+		for _, m := range j.Members {
+			if w := p.s.Workers[m.Worker]; w != nil && w.Incarnation == m.Incarnation && p.condition(j, w) == fit {
+				candidates = append(candidates, w)
+			}
+		}
+	}
+	for _, w := range p.s.ByID() {
+		if !p.taken[w.ID] && p.condition(j, w) == fit {
+			candidates = append(candidates, w)
+		}
+	}
+	most := min(j.Need.WorkersMax, j.Need.VirtualRanks)
+	numerics = j.Numerics
+	if numerics == "" {
+		numerics = bestProfile(candidates, most)
+	}
+	chosen = slices.DeleteFunc(candidates, func(w *state.Worker) bool { return !slices.Contains(w.Numerics, numerics) })
+	chosen = chosen[:min(len(chosen), most)]
+	if len(chosen) < j.Need.WorkersMin {
+		return nil, "", p.shortage(j)
+	}
+	return chosen, numerics, ""
+}
+
+// bestProfile is the profile that most of the first `most` workers have in common; of several, the one that the workers themselves like best
+// (least sum of places in their lists), then the first by name.
+func bestProfile(workers []*state.Worker, most int) string {
+	type score struct {
+		name          string
+		count, places int
+	}
+	scores := map[string]*score{}
+	var list []*score
+	for _, w := range workers {
+		for place, name := range w.Numerics {
+			s := scores[name]
+			if s == nil {
+				s = &score{name: name}
+				scores[name] = s
+				list = append(list, s)
+			}
+			if s.count < most {
+				s.count++
+				s.places += place
+			}
+		}
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return slices.MinFunc(list, func(a, b *score) int {
+		return cmp.Or(cmp.Compare(b.count, a.count), cmp.Compare(a.places, b.places), cmp.Compare(a.name, b.name))
+	}).name
+}
+
+// condition is whether a worker can take work.
+type condition int
+
+const (
+	fit     condition = iota
+	lost              // silent for too long
+	leaving           // it wants no more work
+	unheard           // this leader is new and has not heard from it yet
+)
+
+// condition is how w is, as far as job j is concerned.
+func (p *planning) condition(j *state.Job, w *state.Worker) condition {
+	o := p.observe(w.ID, w.Incarnation)
+	switch {
+	case o.Age > p.silence(j, o):
+		return lost
+	case o.Leaving:
+		return leaving
+	case !o.Heard:
+		return unheard
+	}
+	return fit
+}
+
+// shortage says what j needs and what there is.
+func (p *planning) shortage(j *state.Job) string {
+	free, busy, count, incompatible := 0, 0, map[condition]int{}, map[string]int{}
+	for _, w := range p.s.ByID() {
+		c := p.condition(j, w)
+		other, _ := p.s.Assigned(w.ID, w.Incarnation)
+		mine := other != nil && other.UID == j.UID
+		switch {
+		case j.Numerics != "" && !slices.Contains(w.Numerics, j.Numerics):
+			if c == fit {
+				incompatible[strings.Join(w.Numerics, " ")]++
+			}
+		case c != fit:
+			count[c]++
+		case p.taken[w.ID] && !mine:
+			busy++
+		default:
+			free++
+		}
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "needs %d %s", j.Need.WorkersMin, plural(j.Need.WorkersMin, "worker", "workers"))
+	if j.Numerics != "" {
+		b.WriteString(" with numerics " + j.Numerics)
+	}
+	fmt.Fprintf(&b, "; %d %s free, %d busy, %d lost", free, plural(free, "is", "are"), busy, count[lost])
+	if n := count[leaving]; n > 0 {
+		fmt.Fprintf(&b, ", %d leaving", n)
+	}
+	if n := count[unheard]; n > 0 {
+		fmt.Fprintf(&b, ", %d not heard from since the leader changed", n)
+	}
+	for _, profiles := range slices.Sorted(maps.Keys(incompatible)) {
+		fmt.Fprintf(&b, ", %d with other numerics (%s)", incompatible[profiles], profiles)
+	}
+	if j.Numerics == "" && free >= j.Need.WorkersMin {
+		b.WriteString(", too few of them with a numerics profile in common")
+	}
+	return b.String()
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}

@@ -1,0 +1,105 @@
+package state
+
+import (
+	"fmt"
+)
+
+func (t *transition) submit(index uint64, c Submit) error {
+	for _, j := range t.next.Jobs {
+		if c.RequestID != "" && j.RequestID == c.RequestID {
+			t.result.Job = j.UID
+			return nil
+		}
+	}
+	for _, j := range t.next.Jobs {
+		if j.Name == c.Name && !j.State.Ended() {
+			return fmt.Errorf("submit job %q: job %d of this name is %s: %w", c.Name, j.UID, j.State, ErrNameTaken)
+		}
+	}
+	n := c.Need
+	if c.Name == "" || n.WorkersMin < 1 || n.WorkersMax < n.WorkersMin || n.VirtualRanks < n.WorkersMin || n.GlobalBatch == 0 {
+		return fmt.Errorf("submit job %q: requirements %+v make no sense: %w", c.Name, n, ErrInvalid)
+	}
+	job := &Job{
+		UID: index, Name: c.Name, Labels: c.Labels, RequestID: c.RequestID, Priority: c.Priority, Spec: c.Spec, Need: n,
+		State: Waiting, SubmittedMS: t.nowMS,
+	}
+	if n.Numerics != AutoNumerics {
+		job.Numerics = n.Numerics
+	}
+	t.next.Jobs[index] = job
+	t.result.Job = index
+	t.event(index, "submitted as %q", c.Name)
+	return nil
+}
+
+func (t *transition) pause(c Pause) error {
+	job, err := t.living("pause", c.Job)
+	if err != nil {
+		return err
+	}
+	switch job.State {
+	case Waiting:
+		job.State, job.Reason = Paused, ""
+		t.event(job.UID, "paused while it waited")
+	case Starting: // no step has been committed in this generation
+		t.close(job, c.Final, false, true)
+		job.State, job.Reason = Paused, ""
+		t.event(job.UID, "paused before generation %d did a step", job.Generation)
+	case Running:
+		job.State, job.Reason = Pausing, ""
+		t.event(job.UID, "pausing at the next step")
+	}
+	return nil
+}
+
+func (t *transition) resume(c Resume) error {
+	job, err := t.living("resume", c.Job)
+	if err != nil {
+		return err
+	}
+	switch job.State {
+	case Pausing:
+		return fmt.Errorf("resume job %q: it is still pausing, resume it when it is paused: %w", job.Name, ErrPausing)
+	case Paused:
+		job.State, job.Reason, job.Fruitless = Waiting, "", 0
+		t.event(job.UID, "resumed")
+	}
+	return nil
+}
+
+func (t *transition) cancel(c Cancel) error {
+	if job := t.next.Jobs[c.Job]; job != nil && job.State == Cancelled {
+		t.result.Job = c.Job
+		return nil
+	}
+	job, err := t.living("cancel", c.Job)
+	if err != nil {
+		return err
+	}
+	t.close(job, c.Final, false, true)
+	t.end(job, Cancelled, "cancelled by request")
+	return nil
+}
+
+// living is edit, for a job that has not ended.
+func (t *transition) living(verb string, uid uint64) (*Job, error) {
+	job, err := t.edit(uid)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", verb, err)
+	}
+	if job.State.Ended() {
+		return nil, fmt.Errorf("%s job %q: it is %s: %w", verb, job.Name, job.State, ErrEnded)
+	}
+	return job, nil
+}
+
+// end puts a job into one of its end states.
+func (t *transition) end(job *Job, to JobState, reason string) {
+	job.State, job.Reason, job.EndedMS = to, reason, t.nowMS
+	if reason == "" {
+		t.event(job.UID, "%s at step %d", to, job.Committed())
+		return
+	}
+	t.event(job.UID, "%s at step %d: %s", to, job.Committed(), reason)
+}
