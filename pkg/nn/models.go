@@ -1,0 +1,79 @@
+package nn
+
+import (
+	"fmt"
+	"strings"
+)
+
+// architecture is one encoder that New knows.
+type architecture struct {
+	name  string
+	build func(b *builder, o Options) (encoder sequence, features int)
+}
+
+// architectures lists the encoders in order of name.
+var architectures = []architecture{{"mlp", buildMLP}, {"resnet-tiny", buildResNetTiny}}
+
+// Names lists the models that New knows.
+func Names() []string {
+	names := make([]string, len(architectures))
+	for i, a := range architectures {
+		names[i] = a.name
+	}
+	return names
+}
+
+func find(name string) (architecture, error) {
+	for _, a := range architectures {
+		if a.name == name {
+			return a, nil
+		}
+	}
+	return architecture{}, fmt.Errorf("%w %q: expected one of %s", ErrModel, name, strings.Join(Names(), ", "))
+}
+
+// buildResNetTiny is a residual network for small images, 212 k parameters: a strided 3×3 stem of 32 channels, two basic blocks of 64 and 128
+// channels, each halving the map, and an average over 2×2 cells: 512 features, flattened channel by channel.
+func buildResNetTiny(b *builder, o Options) (sequence, int) {
+	const stem, cells = 32, 2
+	first := b.conv("conv1", o.InH, o.InW, o.InC, stem, 3, 2)
+	h, w := first.geometry.OutH(), first.geometry.OutW()
+	s := sequence{first, b.batchNorm("bn1", h*w, stem), &relu{}}
+	in := stem
+	for i, out := range []int{64, 128} {
+		var l *block
+		l, h, w = b.block(fmt.Sprintf("layer%d.0", i+1), h, w, in, out, 2)
+		s = append(s, l)
+		in = out
+	}
+	return append(s, newPool(h, w, in, cells)), in * cells * cells
+}
+
+// buildMLP flattens the image as it lies in memory (row, column, channel) and runs it through two hidden layers of 512 and 256 units, each with
+// batch norm and ReLU: 256 features.
+func buildMLP(b *builder, o Options) (sequence, int) {
+	var s sequence
+	in := o.InH * o.InW * o.InC
+	for i, out := range []int{512, 256} {
+		s = append(s,
+			b.linear(fmt.Sprintf("hidden.%d", 3*i), in, out, false),
+			b.batchNorm(fmt.Sprintf("hidden.%d", 3*i+1), 1, out),
+			&relu{})
+		in = out
+	}
+	return s, in
+}
+
+// projector adds the head under the names of a torch.nn.Sequential called projector.
+func (b *builder) projector(p *Projector, in int) (s sequence, out int) {
+	name := func() string { return fmt.Sprintf("%s%d", ProjectorPrefix, len(s)) }
+	for range p.layers() - 1 {
+		s = append(s, b.linear(name(), in, p.Hidden, !p.BatchNorm))
+		if p.BatchNorm {
+			s = append(s, b.batchNorm(name(), 1, p.Hidden))
+		}
+		s = append(s, &relu{})
+		in = p.Hidden
+	}
+	return append(s, b.linear(name(), in, p.Out, true)), p.Out
+}

@@ -1,0 +1,65 @@
+package nn
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+var (
+	// ErrModel is returned when no model has the name asked for.
+	ErrModel = errors.New("unknown model")
+	// ErrOptions is returned when a model cannot be built with the options given.
+	ErrOptions = errors.New("impossible model options")
+	// ErrBatch is returned when a batch does not fit the model.
+	ErrBatch = errors.New("batch does not fit the model")
+)
+
+// minSide is the least image height and width: what the strided layers leave one pixel of.
+const minSide = 8
+
+// Options say what a model is built for.
+type Options struct {
+	InH, InW, InC int        // height, width (at least 8 each) and channels of the images
+	Projector     *Projector // head that maps features to embeddings; nil: embeddings are the features
+	// BatchNormGroups cuts every training batch into that many contiguous runs of equal size, each normalised by its own statistics;
+	// 0 stands for 1. It must divide the batch, and leave each run at least two samples.
+	BatchNormGroups int
+}
+
+// Projector describes the head: Layers linear layers (0 stands for 2), ReLU between them. All but the last have Hidden outputs and, with
+// BatchNorm, a batch norm instead of a bias; the last has Out outputs and a bias.
+type Projector struct {
+	Hidden, Out int
+	BatchNorm   bool
+	Layers      int
+}
+
+func (p *Projector) layers() int {
+	if p.Layers == 0 {
+		return 2
+	}
+	return p.Layers
+}
+
+// validate reports every field out of range.
+func (o Options) validate() error {
+	var wrong []string
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			wrong = append(wrong, fmt.Sprintf(format, args...))
+		}
+	}
+	check(o.InH >= minSide && o.InW >= minSide, "images are %d×%d, expected at least %d×%d", o.InH, o.InW, minSide, minSide)
+	check(o.InC >= 1, "images have %d channels, expected 1 or more", o.InC)
+	check(o.BatchNormGroups >= 0, "batch norm in %d groups, expected 1 or more", o.BatchNormGroups)
+	if p := o.Projector; p != nil {
+		check(p.Layers >= 0, "projector of %d layers, expected 1 or more", p.Layers)
+		check(p.Out >= 1, "projector with %d outputs, expected 1 or more", p.Out)
+		check(p.layers() == 1 || p.Hidden >= 1, "projector with %d hidden units, expected 1 or more", p.Hidden)
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %s", ErrOptions, strings.Join(wrong, "; "))
+}

@@ -1,0 +1,77 @@
+package nn
+
+import (
+	"fmt"
+
+	"gorgonia.org/tensor"
+)
+
+// CheckBatch says whether Forward takes images of this shape: (B, InH, InW, InC) with B ≥ 1. In training, batch-norm groups must divide B and
+// leave each group at least two samples, since a channel of one value has no variance. The error wraps ErrBatch.
+func (m *Model) CheckBatch(shape tensor.Shape, train bool) error {
+	o := &m.options
+	if len(shape) != 4 || shape[0] < 1 || shape[1] != o.InH || shape[2] != o.InW || shape[3] != o.InC {
+		return fmt.Errorf("%w: images are %v, %s expects (B, %d, %d, %d)", ErrBatch, shape.Clone(), m.arch.name, o.InH, o.InW, o.InC)
+	}
+	if n, g := shape[0], o.BatchNormGroups; train && (n%g != 0 || n/g < 2) {
+		return fmt.Errorf("%w: %d samples in %d batch-norm groups, expected a multiple of %d with at least 2 samples a group", ErrBatch, n, g, g)
+	}
+	return nil
+}
+
+// Forward maps images (B, H, W, C) to features (B, FeatureDim) and embeddings (B, OutDim), the latter not normalised. Both are valid until the
+// next Forward of this model. In training, batch norm uses the statistics of its group of the batch and x must stay unchanged until
+// Backward; in evaluation it uses the running ones. Forward panics with the error of CheckBatch where that has one, and where x is not
+// contiguous.
+func (m *Model) Forward(x *tensor.Dense, train bool) (features, z *tensor.Dense) {
+	if err := m.CheckBatch(x.Shape(), train); err != nil {
+		panic(fmt.Errorf("forward: %w", err))
+	}
+	if x.RequiresIterator() || x.DataOrder().IsColMajor() {
+		panic(fmt.Errorf("forward: %w: images are a strided view, expected contiguous rows (Materialize them)", ErrBatch))
+	}
+	n := x.Shape()[0]
+	m.pass = pass{params: m.params.Data, running: m.running.Data, n: n, groups: m.options.BatchNormGroups, train: train}
+	m.ready = train
+	y := m.encoder.forward(&m.pass, x.Float32s())
+	features = m.features.of(y, n, m.featureDim)
+	if m.projector == nil {
+		return features, features
+	}
+	return features, m.z.of(m.projector.forward(&m.pass, y), n, m.outDim)
+}
+
+// Backward takes the gradient of a loss by the embeddings of the last Forward, which must have been a training one, and overwrites grad with
+// the loss's gradient by the parameters, laid out as Params().Data, zero in the padding. Each training Forward serves one Backward. It panics
+// where there was none, or where dz or grad have the wrong size.
+func (m *Model) Backward(dz *tensor.Dense, grad []float32) {
+	if !m.ready {
+		panic("backward: no training forward came before, or it was used already")
+	}
+	d := dz.Float32s()
+	if len(d) != m.pass.n*m.outDim || dz.RequiresIterator() || len(grad) != len(m.params.Data) {
+		panic(fmt.Sprintf("backward: gradient %v into %d elements, expected contiguous (%d, %d) into %d",
+			dz.Shape().Clone(), len(grad), m.pass.n, m.outDim, len(m.params.Data)))
+	}
+	m.ready = false
+	m.pass.grad = grad
+	own := grow(&m.dz, len(d)) // layers may overwrite their gradient, the caller's is not theirs
+	copy(own, d)
+	dy := m.projector.backward(&m.pass, own, true)
+	m.encoder.backward(&m.pass, dy, false)
+	m.pass.grad = nil
+	m.params.clearPadding(grad)
+}
+
+// BatchStats writes each batch norm's mean and unbiased variance of the last training Forward to dst, laid out as Running().Data, zero in
+// the padding. With several batch-norm groups these are the means over the groups.
+func (m *Model) BatchStats(dst []float32) {
+	if len(dst) != len(m.running.Data) {
+		panic(fmt.Sprintf("batch statistics: into %d elements, expected %d", len(dst), len(m.running.Data)))
+	}
+	for _, l := range m.norms {
+		copy(l.mean.of(dst), l.batchMean)
+		copy(l.variance.of(dst), l.batchVar)
+	}
+	m.running.clearPadding(dst)
+}
