@@ -1,0 +1,134 @@
+package blob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// recorded is a policy on a clock that only notes how long it was asked to wait.
+func recorded(budget time.Duration) (Retry, *[]time.Duration) {
+	waits := new([]time.Duration)
+	return Retry{First: time.Second, Max: 5 * time.Second, Budget: budget, Sleep: func(ctx context.Context, d time.Duration) error {
+		*waits = append(*waits, d)
+		return ctx.Err()
+	}}, waits
+}
+
+func TestRetryWaitsWithinItsBudget(t *testing.T) {
+	down := fmt.Errorf("503: %w", ErrUnavailable)
+	for _, c := range []struct {
+		budget time.Duration
+		want   []time.Duration
+	}{{20, []time.Duration{1, 2, 4, 5, 5}}, {7, []time.Duration{1, 2, 4}}, {1, []time.Duration{1}}, {-1, nil}} {
+		r, waits := recorded(c.budget * time.Second)
+		told := 0
+		r.Notify = func(w Waiting) { told++ }
+		calls := 0
+		err := r.Do(t.Context(), func() error { calls++; return down })
+		for i := range c.want {
+			c.want[i] *= time.Second
+		}
+		if !errors.Is(err, ErrUnavailable) || !slices.Equal(*waits, c.want) || calls != len(c.want)+1 || told != len(c.want) {
+			t.Errorf("budget %d: waited %v in %d calls, told %d times, %v", c.budget, *waits, calls, told, err)
+		}
+		if !strings.Contains(err.Error(), fmt.Sprintf("gave up after %d attempts", calls)) {
+			t.Errorf("it does not say how often it was tried: %v", err)
+		}
+	}
+}
+
+func TestRetryEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	r := Retry{First: time.Hour, Budget: 10 * time.Hour} // the real clock
+	err := r.Do(ctx, func() error { cancel(); return ErrUnavailable })
+	if !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+func TestRetryLeavesOtherErrorsAlone(t *testing.T) {
+	r, waits := recorded(time.Hour)
+	for _, e := range []error{ErrDenied, ErrNotExist, ErrNoBucket, ErrNoSpace, io.EOF} {
+		calls := 0
+		if err := r.Do(t.Context(), func() error { calls++; return e }); !errors.Is(err, e) || calls != 1 || len(*waits) != 0 {
+			t.Errorf("%v: %v after %d calls", e, err, calls)
+		}
+	}
+}
+
+// breaking is a Bucket whose transfers break off after a few bytes.
+type breaking struct {
+	Bucket
+	after, gets, puts int
+}
+
+func (b *breaking) Get(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
+	b.gets++
+	r, err := b.Bucket.Get(ctx, key, offset, length)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(io.LimitReader(r, int64(b.after)), broken{}), r}, nil
+}
+
+func (b *breaking) Put(context.Context, string, io.Reader, int64) error {
+	b.puts++
+	return ErrUnavailable
+}
+
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, ErrUnavailable }
+
+func TestABrokenReadGoesOnWhereItStopped(t *testing.T) {
+	f := newFolder(t.TempDir())
+	if err := f.Put(t.Context(), "k", strings.NewReader("0123456789"), 10); err != nil {
+		t.Fatal(err)
+	}
+	for _, after := range []int{1, 3, 5, 10} {
+		for _, length := range []int64{-1, 8} {
+			r, _ := recorded(time.Second) // enough for one wait: progress renews it
+			b := &breaking{Bucket: f, after: after}
+			body, err := WithRetry(b, r).Get(t.Context(), "k", 2, length)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := io.ReadAll(body); string(got) != "23456789" || err != nil {
+				t.Errorf("after %d, length %d: %q, %v", after, length, got, err)
+			}
+			if err := body.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	r, waits := recorded(10 * time.Second)
+	body, err := WithRetry(&breaking{Bucket: f}, r).Get(t.Context(), "k", 0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(body); !errors.Is(err, ErrUnavailable) || len(*waits) != 3 {
+		t.Errorf("without progress: %v after waits %v", err, *waits)
+	}
+	_ = body.Close()
+}
+
+func TestAPutIsRepeatedOnlyFromItsStart(t *testing.T) {
+	r, _ := recorded(3 * time.Second)
+	b := &breaking{Bucket: newFolder(t.TempDir())}
+	if err := WithRetry(b, r).Put(t.Context(), "k", strings.NewReader("1"), 1); !errors.Is(err, ErrUnavailable) || b.puts != 3 {
+		t.Errorf("%v after %d calls", err, b.puts)
+	}
+	b.puts = 0
+	if err := WithRetry(b, r).Put(t.Context(), "k", io.LimitReader(strings.NewReader("1"), 1), 1); !errors.Is(err, ErrUnavailable) || b.puts != 1 {
+		t.Errorf("a reader that can't be rewound: %v after %d calls", err, b.puts)
+	}
+}
