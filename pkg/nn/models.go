@@ -32,7 +32,7 @@ func find(name string) (architecture, error) {
 	return architecture{}, fmt.Errorf("%w %q: expected one of %s", ErrModel, name, strings.Join(Names(), ", "))
 }
 
-// buildResNetTiny is a residual network for small images, 212 k parameters: a strided 3×3 stem of 32 channels, two basic blocks of 64 and 128
+// buildResNetTiny is a residual network for small images, 288 k parameters (1 channel): a strided 3×3 stem of 32 channels, two basic blocks of 64 and 128
 // channels, each halving the map, and an average over 2×2 cells: 512 features, flattened channel by channel.
 func buildResNetTiny(b *builder, o Options) (sequence, int) {
 	const stem, cells = 32, 2
