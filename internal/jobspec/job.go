@@ -93,11 +93,12 @@ type Source struct {
 
 // Access says how a URI is reached.
 type Access struct {
-	// Address of the S3 server as http://host:port or https://host:port. Only with s3://. Empty: Amazon S3.
+	// Address of the S3 server as http://host:port or https://host:port. Only with s3://. Empty: the worker's AWS_ENDPOINT_URL_S3 or
+	// AWS_ENDPOINT_URL, else Amazon S3.
 	Endpoint string `yaml:"endpoint"`
-	// Region of the bucket. Only with s3://.
+	// Region of the bucket. Only with s3://. Empty: the worker's AWS_REGION or AWS_DEFAULT_REGION, else us-east-1.
 	Region string `yaml:"region"`
-	// Credentials. Only with s3://. Empty: anonymous access.
+	// Credentials. Only with s3://. Without it: the worker's AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, else anonymous access.
 	SecretRef *SecretRef `yaml:"secretRef"`
 }
 
@@ -315,7 +316,7 @@ type Checkpoint struct {
 // Evaluate says how the encoder is measured: frozen features of clean images, by nearest neighbours and by a linear probe, beside the
 // same measures of raw pixels and of the untrained model. The end of the job is always measured.
 type Evaluate struct {
-	// Epochs between two measurements. Only the measurement at the end has the floors recomputed if they are not known.
+	// Epochs between two measurements. The first one measures the floors, too.
 	EveryEpochs int `yaml:"everyEpochs" default:"1" range:"[1,)" unit:"epochs"`
 	// Labelled samples that the neighbours are taken from and the probe is fitted on.
 	Train Source `yaml:"train"`

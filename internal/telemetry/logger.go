@@ -1,0 +1,63 @@
+// Package telemetry makes the loggers of all processes, and names the fields that they share.
+package telemetry
+
+import (
+	"fmt"
+	"io"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// Formats are the values that Options.Format may have.
+func Formats() []string { return []string{"console", "json"} }
+
+// Levels are the values that Options.Level may have, from most to least.
+func Levels() []string { return []string{"debug", "info", "warn", "error"} }
+
+// Options say how a process logs.
+type Options struct {
+	Format string    // console (for people) or json (one object a line); empty: console
+	Level  string    // debug, info, warn or error; empty: info
+	Output io.Writer // need not be safe for concurrent use
+}
+
+// NewLogger makes a logger. Times are UTC with milliseconds, durations are text.
+func NewLogger(o Options) (*zap.Logger, error) {
+	level := zapcore.InfoLevel
+	if o.Level != "" {
+		if err := level.UnmarshalText([]byte(o.Level)); err != nil {
+			return nil, fmt.Errorf("making a logger: level %q is unknown; expected one of %v", o.Level, Levels())
+		}
+	}
+	c := zap.NewProductionEncoderConfig()
+	c.TimeKey = "time"
+	c.EncodeTime = zapcore.TimeEncoderOfLayout("2006-01-02T15:04:05.000Z07:00")
+	c.EncodeDuration = zapcore.StringDurationEncoder
+	var encoder zapcore.Encoder
+	switch o.Format {
+	case "", "console":
+		c.EncodeLevel = zapcore.CapitalLevelEncoder
+		encoder = zapcore.NewConsoleEncoder(c)
+	case "json":
+		encoder = zapcore.NewJSONEncoder(c)
+	default:
+		return nil, fmt.Errorf("making a logger: format %q is unknown; expected one of %v", o.Format, Formats())
+	}
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(o.Output)), level)), nil
+}
+
+// Job is the field that names a job: a UID, since names come back.
+func Job(uid string) zap.Field { return zap.String("job", uid) }
+
+// Worker is the field that names a worker.
+func Worker(id string) zap.Field { return zap.String("worker", id) }
+
+// Coordinator is the field that names a coordinator.
+func Coordinator(id string) zap.Field { return zap.String("coordinator", id) }
+
+// Generation is the field that names one membership of a job.
+func Generation(g uint64) zap.Field { return zap.Uint64("generation", g) }
+
+// Step is the field that counts finished steps.
+func Step(s uint64) zap.Field { return zap.Uint64("step", s) }
