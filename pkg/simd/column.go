@@ -46,6 +46,20 @@ func ColumnDot(dst, x, y []float32, rows, cols int) {
 	}
 }
 
+// ColumnDotDev computes dst[c] = Σ_r x[r,c]·(y[r,c]−mean[c]) for x and y (rows, cols), in the order of [ColumnSum]. It loses no digits to a large mean,
+// as ColumnDot and a correction would.
+func ColumnDotDev(dst, x, y, mean []float32, rows, cols int) {
+	wantMatrix("ColumnDotDev", "x", x, rows, cols)
+	wantMatrix("ColumnDotDev", "y", y, rows, cols)
+	wantLen("ColumnDotDev", "dst", dst, cols)
+	wantLen("ColumnDotDev", "mean", mean, cols)
+	clear(dst[:cols])
+	for r := 0; r < rows; r += columnRun {
+		n := min(columnRun, rows-r)
+		columnDotDevBlock(dst[:cols], x[r*cols:(r+n)*cols], y[r*cols:(r+n)*cols], mean[:cols], n, cols)
+	}
+}
+
 // ScaleShift computes y[r,c] = x[r,c]·factor[c] + shift[c] for x and y (rows, cols); y may be x.
 func ScaleShift(y, x, factor, shift []float32, rows, cols int) {
 	wantMatrix("ScaleShift", "y", y, rows, cols)

@@ -31,6 +31,16 @@ func columnDotBlockPortable(dst, x, y []float32, rows, cols int) {
 	}
 }
 
+func columnDotDevBlockPortable(dst, x, y, mean []float32, rows, cols int) {
+	for c := range cols {
+		sum := float32(0)
+		for r := range rows {
+			sum += float32(x[r*cols+c] * (y[r*cols+c] - mean[c]))
+		}
+		dst[c] += sum
+	}
+}
+
 func scaleShiftPortable(y, x, factor, shift []float32, rows, cols int) {
 	for r := range rows {
 		for c := range cols {

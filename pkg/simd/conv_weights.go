@@ -134,10 +134,7 @@ func (r *weightRun) packX() {
 			r.packPatches(panel, first, count)
 			continue
 		}
-		x := r.x[r.image*c.H*c.W*c.Cin+first:]
-		for p := range r.images * c.H * c.W {
-			copy(panel[p*tileRows:p*tileRows+count], x[p*c.Cin:])
-		}
+		packColumns(panel, r.x[r.image*c.H*c.W*c.Cin+first:], c.Cin, r.images*c.H*c.W, count)
 	}
 }
 

@@ -1,6 +1,8 @@
+//go:build !amd64
+
 package simd
 
-// vectorised tells whether the assembly kernels run.
+// vectorised tells whether the assembly kernels run; there are none for this architecture.
 var vectorised = false
 
 func rowTile(rows int, c []float32, ldc int, a []float32, lda int, b []float32, taps []tap, depth int, add bool) {
@@ -12,6 +14,8 @@ func pairTile(rows int, c []float32, ldc int, a, b []float32, taps []tap, blocks
 }
 
 func packRows(dst, src []float32, ld, k int) { packRowsPortable(dst, src, ld, k) }
+
+func packColumns(dst, src []float32, ld, k, width int) { packColumnsPortable(dst, src, ld, k, width) }
 
 func transpose(dst []float32, ldd int, src []float32, lds, rows, cols int) {
 	transposePortable(dst, ldd, src, lds, rows, cols)
@@ -35,6 +39,9 @@ func columnSqDevBlock(dst, x, mean []float32, rows, cols int) {
 }
 func columnDotBlock(dst, x, y []float32, rows, cols int) {
 	columnDotBlockPortable(dst, x, y, rows, cols)
+}
+func columnDotDevBlock(dst, x, y, mean []float32, rows, cols int) {
+	columnDotDevBlockPortable(dst, x, y, mean, rows, cols)
 }
 func scaleShift(y, x, factor, shift []float32, rows, cols int) {
 	scaleShiftPortable(y, x, factor, shift, rows, cols)

@@ -71,6 +71,15 @@ func packRowsPortable(dst, src []float32, ld, k int) {
 	}
 }
 
+// packColumnsPortable copies k rows of width ≤ 6 consecutive floats, ld apart, to entries of six floats of dst, the missing ones zero.
+func packColumnsPortable(dst, src []float32, ld, k, width int) {
+	for p := range k {
+		entry := dst[p*tileRows : (p+1)*tileRows]
+		copy(entry, src[p*ld:p*ld+width])
+		clear(entry[width:])
+	}
+}
+
 // transposePortable writes the transpose of src (rows×cols, leading dimension lds) to dst (cols×rows, leading dimension ldd).
 func transposePortable(dst []float32, ldd int, src []float32, lds, rows, cols int) {
 	for i := range rows {

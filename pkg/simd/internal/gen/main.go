@@ -1,0 +1,34 @@
+// Command gen writes the assembly kernels of package simd: AVX2 and FMA, Go assembly, no cgo. `go generate` in pkg/simd runs it once a set.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+
+	. "github.com/mmcloughlin/avo/build"
+)
+
+// sets are the files that can be generated.
+var sets = map[string]func(){
+	"tile":   tileKernels,
+	"pack":   packKernels,
+	"vector": vectorKernels,
+	"exp":    expKernels,
+	"column": columnKernels,
+}
+
+func main() {
+	set := flag.String("set", "", "the kernels to generate")
+	flag.Parse()
+	write, ok := sets[*set]
+	if !ok {
+		fmt.Fprintf(os.Stderr, "gen: -set is %q, want one of %v\n", *set, slices.Sorted(maps.Keys(sets)))
+		os.Exit(2)
+	}
+	ConstraintExpr("amd64")
+	write()
+	Generate()
+}

@@ -1,0 +1,92 @@
+package simd
+
+import (
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/cpu"
+)
+
+// vectorised tells whether the assembly kernels run. Tests turn it off to exercise the portable ones.
+var vectorised = cpu.X86.HasAVX2 && cpu.X86.HasFMA && os.Getenv("SSLCTL_SIMD") != "portable"
+
+// The functions below choose between assembly and portable Go. Assembly does not check bounds: callers pass slices that hold what
+// the portable version would touch.
+
+func at(s []float32) *float32 { return unsafe.SliceData(s) }
+
+func rowTile(rows int, c []float32, ldc int, a []float32, lda int, b []float32, taps []tap, depth int, add bool) {
+	if !vectorised {
+		rowTilePortable(rows, c, ldc, a, lda, b, taps, depth, add)
+		return
+	}
+	list, count := (*int)(unsafe.Pointer(unsafe.SliceData(taps))), len(taps)
+	switch rows {
+	case 1:
+		rowTile1AVX2(at(c), ldc, at(a), lda, at(b), list, count, depth, add)
+	case 2:
+		rowTile2AVX2(at(c), ldc, at(a), lda, at(b), list, count, depth, add)
+	case 3:
+		rowTile3AVX2(at(c), ldc, at(a), lda, at(b), list, count, depth, add)
+	case 4:
+		rowTile4AVX2(at(c), ldc, at(a), lda, at(b), list, count, depth, add)
+	case 5:
+		rowTile5AVX2(at(c), ldc, at(a), lda, at(b), list, count, depth, add)
+	case 6:
+		rowTile6AVX2(at(c), ldc, at(a), lda, at(b), list, count, depth, add)
+	}
+}
+
+func pairTile(rows int, c []float32, ldc int, a, b []float32, taps []tap, blocks, aStep, bStep int, add bool) {
+	if !vectorised {
+		pairTilePortable(rows, c, ldc, a, b, taps, blocks, aStep, bStep, add)
+		return
+	}
+	list, count := (*int)(unsafe.Pointer(unsafe.SliceData(taps))), len(taps)
+	switch rows {
+	case 1:
+		pairTile1AVX2(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, add)
+	case 2:
+		pairTile2AVX2(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, add)
+	case 3:
+		pairTile3AVX2(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, add)
+	case 4:
+		pairTile4AVX2(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, add)
+	case 5:
+		pairTile5AVX2(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, add)
+	case 6:
+		pairTile6AVX2(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, add)
+	}
+}
+
+func packRows(dst, src []float32, ld, k int) {
+	if !vectorised || k == 0 {
+		packRowsPortable(dst, src, ld, k)
+		return
+	}
+	packRowsAVX2(at(dst), at(src), ld, k)
+}
+
+func packColumns(dst, src []float32, ld, k, width int) {
+	if !vectorised || k == 0 {
+		packColumnsPortable(dst, src, ld, k, width)
+		return
+	}
+	packColumnsAVX2(at(dst), at(src), ld, k, width)
+}
+
+// transpose does whole blocks of 8×8 in assembly, the strips beside them in Go.
+func transpose(dst []float32, ldd int, src []float32, lds, rows, cols int) {
+	wholeRows, wholeCols := rows&^7, cols&^7
+	if !vectorised || wholeRows == 0 || wholeCols == 0 {
+		transposePortable(dst, ldd, src, lds, rows, cols)
+		return
+	}
+	transposeAVX2(at(dst), ldd, at(src), lds, wholeRows, wholeCols)
+	if wholeCols < cols {
+		transposePortable(dst[wholeCols*ldd:], ldd, src[wholeCols:], lds, wholeRows, cols-wholeCols)
+	}
+	if wholeRows < rows {
+		transposePortable(dst[wholeRows:], ldd, src[wholeRows*lds:], lds, rows-wholeRows, cols)
+	}
+}
