@@ -1,0 +1,111 @@
+package allreduce
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+)
+
+// headerBytes is a multiple of 8, so that payloads are aligned for the arithmetic that is done on them in place.
+const headerBytes = 80
+
+// magic ends in the version of the frame format.
+const magic = 0x31_52_4c_53 // "SLR1"
+
+type kind uint8
+
+const (
+	kindData      kind = iota + 1 // to the right
+	kindAck                       // to the left: seq is the last frame received in order, offset the bytes taken so far
+	kindKeepalive                 // to the right
+	kindHello                     // to both; the payload is Config.greeting
+	kindLost                      // to both: segment is a rank that was lost, offset the rank that noticed
+	kindBye                       // to both: the sender needs nothing more
+)
+
+const (
+	flagFinal     uint16 = 1 << iota // the payload is a result, not a partial sum
+	flagNotFinite                    // some rank found NaN or Inf in its input
+	flagBound                        // some rank found a value outside the bound in its input
+	flagResend                       // kindAck: send again from seq+1 on
+	flagHeard                        // kindHello: the sender has heard the receiver's hello
+	flagLeft                         // kindLost: the rank said goodbye
+)
+
+// header precedes every payload. On the wire: magic, kind, op, flags, job, generation, step, seq, offset, total, collective, stream,
+// from, segment, length of the payload, CRC-32C over all of that and the payload; little-endian.
+type header struct {
+	kind                  kind
+	op                    op
+	flags                 uint16
+	job, generation, step uint64
+	seq                   uint64 // place in the sender's stream of data frames, from 1
+	offset, total         uint64 // of the payload in its stream, in units; units in the stream
+	collective, stream    uint32
+	from, segment         uint16
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+var (
+	errMalformed = errors.New("malformed frame")
+	errCorrupt   = errors.New("corrupt frame")
+)
+
+// seal writes the header and checksum into the first headerBytes of buf; the payload must be in place.
+func (h *header) seal(buf []byte) {
+	binary.LittleEndian.PutUint32(buf[0:], magic)
+	buf[4], buf[5] = byte(h.kind), byte(h.op)
+	binary.LittleEndian.PutUint16(buf[6:], h.flags)
+	binary.LittleEndian.PutUint64(buf[8:], h.job)
+	binary.LittleEndian.PutUint64(buf[16:], h.generation)
+	binary.LittleEndian.PutUint64(buf[24:], h.step)
+	binary.LittleEndian.PutUint64(buf[32:], h.seq)
+	binary.LittleEndian.PutUint64(buf[40:], h.offset)
+	binary.LittleEndian.PutUint64(buf[48:], h.total)
+	binary.LittleEndian.PutUint32(buf[56:], h.collective)
+	binary.LittleEndian.PutUint32(buf[60:], h.stream)
+	binary.LittleEndian.PutUint16(buf[64:], h.from)
+	binary.LittleEndian.PutUint16(buf[66:], h.segment)
+	binary.LittleEndian.PutUint32(buf[68:], uint32(len(buf)-headerBytes))
+	binary.LittleEndian.PutUint32(buf[72:], 0)
+	binary.LittleEndian.PutUint32(buf[76:], checksum(buf))
+}
+
+// parse reads and checks a received frame.
+func parse(buf []byte) (header, error) {
+	if len(buf) < headerBytes || binary.LittleEndian.Uint32(buf) != magic {
+		return header{}, errMalformed
+	}
+	if binary.LittleEndian.Uint32(buf[76:]) != checksum(buf) || int(binary.LittleEndian.Uint32(buf[68:])) != len(buf)-headerBytes {
+		return header{}, errCorrupt
+	}
+	return header{
+		kind:       kind(buf[4]),
+		op:         op(buf[5]),
+		flags:      binary.LittleEndian.Uint16(buf[6:]),
+		job:        binary.LittleEndian.Uint64(buf[8:]),
+		generation: binary.LittleEndian.Uint64(buf[16:]),
+		step:       binary.LittleEndian.Uint64(buf[24:]),
+		seq:        binary.LittleEndian.Uint64(buf[32:]),
+		offset:     binary.LittleEndian.Uint64(buf[40:]),
+		total:      binary.LittleEndian.Uint64(buf[48:]),
+		collective: binary.LittleEndian.Uint32(buf[56:]),
+		stream:     binary.LittleEndian.Uint32(buf[60:]),
+		from:       binary.LittleEndian.Uint16(buf[64:]),
+		segment:    binary.LittleEndian.Uint16(buf[66:]),
+	}, nil
+}
+
+func checksum(buf []byte) uint32 {
+	return crc32.Update(crc32.Checksum(buf[:76], castagnoli), castagnoli, buf[headerBytes:])
+}
+
+// frame is a data frame with its buffer: header room and payload.
+type frame struct {
+	header header
+	buf    []byte
+	writes int // how often it was handed to the transport; sealed from the first on
+}
+
+func (f *frame) payload() []byte { return f.buf[headerBytes:] }

@@ -1,0 +1,295 @@
+package allreduce
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// link is this rank's place in the ring: a reliable, ordered stream of frames to the right neighbour and one from the left, both within
+// a credit window, and the liveness of both neighbours. One collective at a time calls send and next; three goroutines serve it: read
+// (linkread.go), write (linkwrite.go) and watch (linkwatch.go).
+type link struct {
+	config      Config
+	transport   Transport
+	job         uint64
+	left, right *peer // the same one in a ring of two
+
+	ctx    context.Context // ends the goroutines
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	// Each signal has room for one: a waiter checks the state again after it.
+	arrived, space, wake, quiet chan struct{}
+	failed                      chan struct{} // closed by fail
+
+	mu    sync.Mutex
+	err   error
+	stats Stats
+	free  [][]byte // buffers to use again
+
+	// To the right: queue holds the frames that are not acknowledged, in order; next is the first of them to write (again).
+	queue    []*frame
+	next     int
+	seq      uint64 // of the newest frame
+	sent     uint64 // bytes given to send
+	credited uint64 // of them, bytes that the right neighbour reported to have taken
+	writing  *frame // in the transport's hands: its buffer may not be used again yet
+	held     bool   // the transport refused a frame; watch tries again
+	stall    time.Duration
+	patience time.Duration // how long a stall is borne before everything unacknowledged is written again
+
+	// From the left.
+	inbox    []*frame
+	received uint64 // seq of the last frame in order
+	taken    uint64 // bytes that collectives have taken
+	waiting  uint64 // bytes in the inbox
+	reported uint64 // value of taken in the last acknowledgement
+	acked    uint64 // value of received in the last acknowledgement
+	nacked   uint64 // received+1 when a resend was last asked for
+	ackDue   bool
+	nackDue  bool
+
+	control []control // small frames to write before data
+	busy    bool      // one of them is in the transport's hands
+	watched bool      // both neighbours have greeted: their silence counts
+}
+
+// peer is a neighbour.
+type peer struct {
+	rank    int
+	hello   bool          // it has greeted
+	heardUs bool          // it has heard our greeting
+	heard   bool          // since the last tick
+	gone    bool          // it said goodbye
+	silent  time.Duration // while we were connected, since it was heard or we re-connected
+	total   time.Duration // since it was heard
+}
+
+// control is a small frame that is not numbered: it is repeated or can be missed.
+type control struct {
+	kind    kind
+	to      int
+	flags   uint16
+	segment uint16
+	offset  uint64
+	total   uint64
+}
+
+func newLink(config Config, transport Transport) *link {
+	l := &link{
+		config: config, transport: transport, job: config.job(),
+		arrived: make(chan struct{}, 1), space: make(chan struct{}, 1), wake: make(chan struct{}, 1), quiet: make(chan struct{}, 1),
+		failed: make(chan struct{}),
+	}
+	l.left = &peer{rank: (config.Rank + config.World - 1) % config.World}
+	l.right = l.left
+	if config.World > 2 {
+		l.right = &peer{rank: (config.Rank + 1) % config.World}
+	}
+	l.patience = l.minPatience()
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	return l
+}
+
+// peers lists the neighbours, once each.
+func (l *link) peers() []*peer {
+	if l.left == l.right {
+		return []*peer{l.left}
+	}
+	return []*peer{l.left, l.right}
+}
+
+// start runs the goroutines; close ends them.
+func (l *link) start() {
+	l.wg.Add(3)
+	go l.read()
+	go l.write()
+	go l.watch()
+}
+
+// frame returns a frame with room for n payload bytes.
+func (l *link) frame(n int) *frame {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.free) > 0 {
+		buf := l.free[len(l.free)-1]
+		l.free = l.free[:len(l.free)-1]
+		if cap(buf) >= headerBytes+n {
+			return &frame{buf: buf[:headerBytes+n]}
+		}
+	}
+	return &frame{buf: make([]byte, headerBytes+n, headerBytes+max(n, l.config.FrameBytes))}
+}
+
+// recycle takes back a frame's buffer. Callers hold mu and use the frame no more.
+func (l *link) recycle(f *frame) {
+	if f != l.writing && len(l.free) < 2*l.config.WindowBytes/(l.config.FrameBytes+headerBytes) {
+		l.free = append(l.free, f.buf)
+	}
+	f.buf = nil
+}
+
+// release is recycle for a collective that has taken a frame and does not pass it on.
+func (l *link) release(f *frame) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.recycle(f)
+}
+
+// roomFor says whether n more bytes fit in the window. One frame always fits in an empty one. Callers hold mu.
+func (l *link) roomFor(n int) bool {
+	return l.sent == l.credited || l.sent-l.credited+uint64(n) <= uint64(l.config.WindowBytes)
+}
+
+// send gives a frame to the right neighbour's stream; it waits for room in the window. The frame is the link's from then on.
+func (l *link) send(ctx context.Context, f *frame) error {
+	var wait waiting
+	for {
+		l.mu.Lock()
+		if l.err != nil {
+			l.mu.Unlock()
+			return l.err
+		}
+		if l.right.gone {
+			l.mu.Unlock()
+			return &ErrPeerLost{Rank: l.right.rank, By: l.config.Rank, Left: true}
+		}
+		if l.roomFor(len(f.buf)) {
+			l.enqueue(f)
+			wait.end(l)
+			l.mu.Unlock()
+			signal(l.wake)
+			return nil
+		}
+		l.reportTaken()
+		wait.begin(l)
+		l.mu.Unlock()
+		select {
+		case <-l.space:
+		case <-l.failed:
+		case <-ctx.Done():
+			return fmt.Errorf("awaited room in the window to rank %d for %s: %w", l.right.rank, wait.since(), context.Cause(ctx))
+		}
+	}
+}
+
+// take returns the next frame from the left neighbour. With n > 0 it returns nil instead when none is there but n bytes can be sent.
+func (l *link) take(ctx context.Context, n int) (*frame, error) {
+	var wait waiting
+	for {
+		l.mu.Lock()
+		if len(l.inbox) > 0 {
+			f := l.inbox[0]
+			l.inbox[0] = nil
+			l.inbox = l.inbox[1:]
+			l.waiting -= uint64(len(f.buf))
+			l.taken += uint64(len(f.buf))
+			if l.taken-l.reported >= uint64(l.config.WindowBytes)/8 {
+				l.reportTaken()
+			}
+			wait.end(l)
+			l.mu.Unlock()
+			return f, nil
+		}
+		if l.err != nil {
+			l.mu.Unlock()
+			return nil, l.err
+		}
+		if l.left.gone {
+			l.mu.Unlock()
+			return nil, &ErrPeerLost{Rank: l.left.rank, By: l.config.Rank, Left: true}
+		}
+		if n > 0 && l.roomFor(n+headerBytes) {
+			wait.end(l)
+			l.mu.Unlock()
+			return nil, nil
+		}
+		if n > 0 {
+			l.reportTaken()
+		}
+		wait.begin(l)
+		l.mu.Unlock()
+		var space chan struct{}
+		if n > 0 {
+			space = l.space
+		}
+		select {
+		case <-l.arrived:
+		case <-space:
+		case <-l.failed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("awaited a frame from rank %d for %s: %w", l.left.rank, wait.since(), context.Cause(ctx))
+		}
+	}
+}
+
+// enqueue numbers a frame and hands it to write. Callers hold mu.
+func (l *link) enqueue(f *frame) {
+	l.seq++
+	f.header.seq = l.seq
+	f.writes = 0
+	if len(l.queue) == 0 {
+		l.stall = 0
+	}
+	l.queue = append(l.queue, f)
+	l.sent += uint64(len(f.buf))
+	l.stats.FramesSent++
+	l.stats.BytesSent += uint64(len(f.buf))
+	l.stats.MaxInFlight = max(l.stats.MaxInFlight, int(l.sent-l.credited))
+}
+
+// reportTaken has write tell the left neighbour what was taken, if it does not know. It is called before this rank waits for room: were
+// all ranks to wait with reports held back, none would go on. Callers hold mu.
+func (l *link) reportTaken() {
+	if l.taken != l.reported {
+		l.ackDue = true
+		signal(l.wake)
+	}
+}
+
+// fail ends all waits with err; the first one stays. Callers hold mu.
+func (l *link) fail(err error) {
+	if l.err == nil {
+		l.err = err
+		close(l.failed)
+		signal(l.quiet)
+	}
+}
+
+// snapshot returns the counters.
+func (l *link) snapshot() Stats {
+	_, reconnects := l.transport.Status()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.stats
+	s.Reconnects = reconnects
+	return s
+}
+
+// signal wakes a waiter, or makes the next wait return at once.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// waiting measures one wait for the counters and for error messages. Its methods but since are called with mu held.
+type waiting struct{ start time.Time }
+
+func (w *waiting) begin(l *link) {
+	if w.start.IsZero() {
+		w.start = time.Now()
+		l.stats.Waits++
+	}
+}
+
+func (w *waiting) end(l *link) {
+	if !w.start.IsZero() {
+		l.stats.WaitTime += time.Since(w.start)
+	}
+}
+
+func (w *waiting) since() time.Duration { return time.Since(w.start).Round(time.Millisecond) }

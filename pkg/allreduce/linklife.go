@@ -1,0 +1,92 @@
+package allreduce
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// greet opens the transport, starts the goroutines and returns when both neighbours have greeted and have heard our greeting. Greetings
+// are repeated: a frame to a rank that is not there yet is lost.
+func (l *link) greet(ctx context.Context) error {
+	if err := l.transport.Open(ctx); err != nil {
+		return fmt.Errorf("opening the transport: %w", err)
+	}
+	l.start()
+	start := time.Now()
+	repeat := time.NewTicker(min(l.config.DetectWithin/4, 50*time.Millisecond))
+	defer repeat.Stop()
+	for {
+		l.mu.Lock()
+		err := l.err
+		var missing []string
+		for _, p := range l.peers() {
+			if p.hello && p.heardUs {
+				continue
+			}
+			missing = append(missing, fmt.Sprintf("rank %d", p.rank))
+			flags := uint16(0)
+			if p.hello {
+				flags = flagHeard
+			}
+			l.post(control{kind: kindHello, to: p.rank, flags: flags})
+		}
+		l.watched = len(missing) == 0
+		l.mu.Unlock()
+		switch {
+		case err != nil:
+			return err
+		case len(missing) == 0:
+			return nil
+		}
+		select {
+		case <-repeat.C:
+		case <-l.arrived:
+		case <-l.failed:
+		case <-ctx.Done():
+			return fmt.Errorf("awaited the greeting of %s for %s: %w",
+				strings.Join(missing, " and "), time.Since(start).Round(time.Millisecond), context.Cause(ctx))
+		}
+	}
+}
+
+// close says goodbye and ends the goroutines. With linger it first waits, up to DetectWithin, until the right neighbour has everything.
+func (l *link) close(linger bool) error {
+	limit := time.NewTimer(l.config.DetectWithin)
+	defer limit.Stop()
+	if linger {
+		l.until(limit.C, func() bool { return len(l.queue) == 0 || l.right.gone || l.err != nil })
+	}
+	l.mu.Lock()
+	l.fail(ErrClosed)
+	for _, p := range l.peers() {
+		l.post(control{kind: kindBye, to: p.rank})
+	}
+	l.mu.Unlock()
+	l.until(limit.C, func() bool { return len(l.control) == 0 && !l.busy })
+	l.cancel()
+	err := l.transport.Close()
+	l.wg.Wait()
+	if err != nil {
+		return fmt.Errorf("closing the transport: %w", err)
+	}
+	return nil
+}
+
+// until waits for a condition on the link's state that quiet announces, or for the limit.
+func (l *link) until(limit <-chan time.Time, done func() bool) {
+	for {
+		l.mu.Lock()
+		ok := done()
+		l.mu.Unlock()
+		if ok {
+			return
+		}
+		select {
+		case <-l.quiet:
+		case <-limit:
+			return
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package allreduce
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"gorgonia.org/tensor"
+
+	"github.com/sslctl/sslctl/pkg/task"
+)
+
+// SumScatter adds float32 tensors of shape (V·n, …) over all virtual ranks and returns to the owner of virtual rank v its rows
+// [v·n, (v+1)·n), in new tensors. The caller promises that every value, and every sum over any of the virtual ranks, is within ±bound:
+// then one exponent serves for all elements, and their error is at most V/2 units of 2^(e−30), where 2^e ≥ bound is the next power of
+// two. A value outside the bound is ErrBound on every rank, NaN and Inf are task.ErrNotFinite on every rank; the group stays usable.
+// A total outside the bound is ErrBound on its owner, as far as it can be told: beyond 3·2^e it wraps around.
+func (g *Group) SumScatter(ctx context.Context, own []*tensor.Dense, bound float32) ([]*tensor.Dense, error) {
+	var out []*tensor.Dense
+	err := g.collect(ctx, "SumScatter", func() error {
+		values, err := g.float32s(own)
+		if err != nil {
+			return err
+		}
+		shape := own[0].Shape()
+		if shape.Dims() == 0 || shape[0]%g.config.VirtualRanks != 0 {
+			return fmt.Errorf("tensors of shape %v; expected a first axis that is a multiple of %d, one part for each virtual rank", shape, g.config.VirtualRanks)
+		}
+		if !(bound > 0) || math.IsInf(float64(bound), 0) {
+			return fmt.Errorf("bound is %g; expected a positive finite number", bound)
+		}
+		sums, err := g.scatter(ctx, values, bound)
+		if err != nil {
+			return err
+		}
+		lo, hi := g.Owned()
+		part := shape.Clone()
+		part[0] /= g.config.VirtualRanks
+		n := len(sums) / (hi - lo)
+		for v := range hi - lo {
+			out = append(out, newLike(part, sums[v*n:(v+1)*n:(v+1)*n]))
+		}
+		return nil
+	})
+	return out, err
+}
+
+func (g *Group) scatter(ctx context.Context, values [][]float32, bound float32) ([]float32, error) {
+	_, e := math.Frexp(float64(bound))
+	if pow2(e-1) == float64(bound) {
+		e-- // bound is a power of two itself
+	}
+	scale, unit := pow2(scatterBits-e), pow2(e-scatterBits)
+	part := len(values[0]) / g.config.VirtualRanks
+	starts := make([]int, g.config.World+1)
+	for r, v := range g.config.Starts {
+		starts[r] = v * part
+	}
+	first, last := starts[g.config.Rank], starts[g.config.Rank+1]
+	sums := make([]float32, last-first)
+	outside := false
+	s := &stream{
+		op: opScatter, unit: 4, align: 1, starts: starts, reduce: true, flags: inspect(values, bound),
+		load: func(p []byte, lo, hi int) {
+			for k, x := range values {
+				if k == 0 {
+					encodeSet(int32s(p), x[lo:hi], scale)
+				} else {
+					encodeAdd(int32s(p), x[lo:hi], scale)
+				}
+			}
+		},
+		add: func(p []byte, lo, hi int) {
+			for _, x := range values {
+				encodeAdd(int32s(p), x[lo:hi], scale)
+			}
+		},
+		store: func(p []byte, lo, hi int) {
+			q := int32s(p)
+			for _, v := range q {
+				// Half a unit for each virtual rank is rounding.
+				outside = outside || v > 1<<scatterBits+MaxVirtualRanks/2 || v < -1<<scatterBits-MaxVirtualRanks/2
+			}
+			decode(sums[lo-first:hi-first], q, unit)
+		},
+	}
+	if err := g.run(ctx, []*stream{s}); err != nil {
+		return nil, err
+	}
+	switch {
+	case s.seen&flagNotFinite != 0:
+		return nil, &sharedError{fmt.Errorf("%w: a value of some virtual rank", task.ErrNotFinite)}
+	case s.seen&flagBound != 0:
+		return nil, &sharedError{fmt.Errorf("%w: a value of some virtual rank is outside ±%g", ErrBound, bound)}
+	case outside:
+		return nil, fmt.Errorf("%w: a sum is outside ±%g", ErrBound, bound)
+	}
+	return sums, nil
+}
+
+// inspect returns what every rank must learn about the own input. Every segment visits all ranks on its way to its owner, so flags that
+// are merged into the frames on the way reach every rank without a round of their own.
+func inspect(values [][]float32, bound float32) uint16 {
+	flags := uint16(0)
+	for _, x := range values {
+		for _, v := range x {
+			if a := math.Float32bits(v) & 0x7fffffff; a > math.Float32bits(bound) {
+				flags |= flagBound
+				if a >= 0x7f800000 {
+					flags |= flagNotFinite
+				}
+			}
+		}
+	}
+	return flags
+}

@@ -1,0 +1,87 @@
+package allreduce
+
+import (
+	"context"
+	"fmt"
+
+	"gorgonia.org/tensor"
+
+	"github.com/sslctl/sslctl/pkg/task"
+)
+
+// Sum adds the float32 tensors of all V virtual ranks, element by element, in block fixed point: the error of an element is at most
+// V/2 units of 2^(e−31+⌈log₂V⌉), where 2^e bounds all values of its block of 128 on all virtual ranks. It returns task.ErrNotFinite on
+// every rank if any value is NaN or Inf or the sum exceeds float32; the group stays usable. own is only read. The result is new.
+func (g *Group) Sum(ctx context.Context, own []*tensor.Dense) (*tensor.Dense, error) {
+	var out *tensor.Dense
+	err := g.collect(ctx, "Sum", func() error {
+		values, err := g.float32s(own)
+		if err != nil {
+			return err
+		}
+		n := len(values[0])
+		code := &fixedPoint{
+			own: values, sum: make([]float32, n), exponents: make([]byte, ceilBlocks(n)), bits: valueBits(g.config.VirtualRanks),
+		}
+		if err := g.run(ctx, g.sumStreams(code)); err != nil {
+			return err
+		}
+		if code.overflow {
+			return &sharedError{fmt.Errorf("%w: a value of some virtual rank, or the sum", task.ErrNotFinite)}
+		}
+		out = newLike(own[0].Shape(), code.sum)
+		return nil
+	})
+	return out, err
+}
+
+// sumStreams cuts a sum into buckets of two streams each: exponents, then data. The exponents of the next bucket go out before a
+// bucket's data, so that their way around the ring costs no waiting.
+func (g *Group) sumStreams(code *fixedPoint) []*stream {
+	blocks := len(code.exponents)
+	size := g.config.BucketElements / Block
+	var streams, data []*stream
+	for lo := 0; lo < blocks; lo += size {
+		exponents := g.exponentStream(code, lo, min(lo+size, blocks))
+		streams = append(streams, exponents)
+		if len(data) > 0 {
+			streams = append(streams, data[len(data)-1])
+		}
+		data = append(data, g.dataStream(code, exponents))
+	}
+	if len(data) > 0 {
+		streams = append(streams, data[len(data)-1])
+	}
+	return streams
+}
+
+func (g *Group) exponentStream(code *fixedPoint, lo, hi int) *stream {
+	return &stream{
+		op: opExponents, unit: 1, align: 1, starts: g.even(lo, hi), reduce: true, gather: true,
+		load:  func(p []byte, lo, _ int) { code.blockExponents(p, lo) },
+		add:   func(p []byte, lo, _ int) { code.mergeExponents(p, lo) },
+		store: func(p []byte, lo, _ int) { code.agree(p, lo) },
+	}
+}
+
+func (g *Group) dataStream(code *fixedPoint, exponents *stream) *stream {
+	starts := make([]int, len(exponents.starts))
+	for i, block := range exponents.starts {
+		starts[i] = min(block*Block, len(code.sum))
+	}
+	return &stream{
+		op: opSum, unit: 4, align: Block, starts: starts, reduce: true, gather: true, after: exponents,
+		load:  func(p []byte, lo, _ int) { code.set(int32s(p), lo) },
+		add:   func(p []byte, lo, _ int) { code.add(int32s(p), lo) },
+		store: func(p []byte, lo, _ int) { code.result(int32s(p), lo) },
+	}
+}
+
+// even cuts [lo, hi) into a segment for each rank.
+func (g *Group) even(lo, hi int) []int {
+	starts := make([]int, g.config.World+1)
+	for s := range starts {
+		starts[s] = lo + (hi-lo)*s/g.config.World
+	}
+	return starts
+}
