@@ -1,0 +1,181 @@
+//go:build unix
+
+package simd
+
+import (
+	"runtime/debug"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A guard hands out slices that lie against a page which may not be touched: behind them or before them.
+type guard struct {
+	t      *testing.T
+	before bool
+}
+
+func (g guard) floats(n int, seed uint64) []float32 {
+	g.t.Helper()
+	page := unix.Getpagesize()
+	size := (4*n + page - 1) / page * page
+	mem, err := unix.Mmap(-1, 0, size+2*page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		g.t.Fatalf("mapping %d bytes: %v", size+2*page, err)
+	}
+	g.t.Cleanup(func() {
+		if err := unix.Munmap(mem); err != nil {
+			g.t.Errorf("unmapping: %v", err)
+		}
+	})
+	for _, edge := range [][]byte{mem[:page], mem[page+size:]} {
+		if err := unix.Mprotect(edge, unix.PROT_NONE); err != nil {
+			g.t.Fatalf("protecting a page: %v", err)
+		}
+	}
+	body := mem[page : page+size]
+	offset := size - 4*n
+	if g.before {
+		offset = 0
+	}
+	if n == 0 {
+		return nil
+	}
+	s := unsafe.Slice((*float32)(unsafe.Pointer(&body[offset])), n)
+	copy(s, random(n, seed))
+	return s
+}
+
+// eachGuard runs f with slices that end, then with slices that start, at a forbidden page. A touch of it fails the test.
+func eachGuard(t *testing.T, f func(g guard)) {
+	t.Helper()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	SetThreads(1) // the setting above holds for this goroutine only
+	defer SetThreads(0)
+	eachPath(t, func(t *testing.T) {
+		defer func() {
+			if r := recover(); r != nil {
+				t.Fatalf("memory outside the slices was touched: %v\n%s", r, debug.Stack())
+			}
+		}()
+		defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+		f(guard{t, false})
+		f(guard{t, true})
+	})
+}
+
+func TestGuardVectorKernels(t *testing.T) {
+	eachGuard(t, func(g guard) {
+		for n := range 70 {
+			x, y, z := g.floats(n, 1), g.floats(n, 2), g.floats(n, 3)
+			Add(z, x)
+			Mul(z, x)
+			Axpy(z, 2, x)
+			Scale(z, 0.5)
+			Dot(x, y)
+			Sum(x)
+			Max(x)
+			ReLU(z, x)
+			ReLUBackward(z, x, y)
+			Exp(z, x)
+			ExpSum(z, x, 1)
+		}
+	})
+}
+
+func TestGuardColumnKernels(t *testing.T) {
+	eachGuard(t, func(g guard) {
+		for _, rows := range []int{1, 2, 5} {
+			for cols := 1; cols < 44; cols++ {
+				x, y, z := g.floats(rows*cols, 1), g.floats(rows*cols, 2), g.floats(rows*cols, 3)
+				a, b, c, sum := g.floats(cols, 4), g.floats(cols, 5), g.floats(cols, 6), g.floats(cols, 7)
+				ColumnSum(sum, x, rows, cols)
+				ColumnSqDev(sum, x, a, rows, cols)
+				ColumnDot(sum, x, y, rows, cols)
+				ColumnDotDev(sum, x, y, a, rows, cols)
+				ScaleShift(z, x, a, b, rows, cols)
+				AddRow(z, a, rows, cols)
+				Affine2(z, x, y, a, b, c, rows, cols)
+			}
+		}
+	})
+}
+
+func TestGuardGemm(t *testing.T) {
+	eachGuard(t, func(g guard) {
+		for _, m := range []int{1, 5, 6, 7, 16, 33} {
+			for _, n := range []int{1, 8, 15, 16, 17, 33} {
+				for _, k := range []int{1, 3, 8, 17} {
+					a, b, c := g.floats(m*k, 1), g.floats(n*k, 2), g.floats(m*n, 3)
+					for flags := range 4 {
+						tA, tB := flags&1 != 0, flags&2 != 0
+						Gemm(tA, tB, m, n, k, 1.5, a, pick(tA, m, k), b, pick(tB, k, n), 0.5, c, n)
+					}
+				}
+			}
+		}
+		Gemm(false, false, 8, 16, 512, 1, g.floats(8*512, 1), 512, g.floats(512*16, 2), 16, 0, g.floats(8*16, 3), 16) // rows brought together
+	})
+}
+
+func TestGuardConv(t *testing.T) {
+	eachGuard(t, func(g guard) {
+		for _, c := range []Conv{
+			{N: 7, H: 4, W: 5, Cin: 1, Cout: 16, K: 3, Stride: 2, Pad: 1},
+			{N: 1, H: 5, W: 14, Cin: 3, Cout: 17, K: 3, Stride: 1, Pad: 1},
+			{N: 5, H: 4, W: 4, Cin: 6, Cout: 32, K: 1, Stride: 2, Pad: 0},
+			{N: 6, H: 7, W: 7, Cin: 5, Cout: 7, K: 3, Stride: 2, Pad: 1},
+			{N: 13, H: 6, W: 3, Cin: 8, Cout: 3, K: 2, Stride: 1, Pad: 0},
+			{N: 2, H: 17, W: 18, Cin: 13, Cout: 5, K: 5, Stride: 1, Pad: 2},
+		} {
+			x, w, y := g.floats(c.N*c.H*c.W*c.Cin, 1), g.floats(c.K*c.K*c.Cin*c.Cout, 2), g.floats(c.N*c.OutH()*c.OutW()*c.Cout, 3)
+			c.Forward(y, x, w)
+			c.BackwardWeights(w, y, x)
+			c.BackwardData(x, y, w)
+		}
+	})
+}
+
+// The packed operands live in buffers larger than they need: their bounds are tested on the kernels themselves.
+func TestGuardInnerKernels(t *testing.T) {
+	eachGuard(t, func(g guard) {
+		for rows := 1; rows <= tileRows; rows++ {
+			for _, depth := range []int{1, 4, 7} {
+				c, a, b := g.floats(rows*tileCols, 1), g.floats(rows*depth, 2), g.floats(depth*tileCols, 3)
+				for _, add := range []bool{false, true} {
+					rowTile(rows, c, tileCols, a, depth, b, []tap{{}}, depth, add)
+					rowTile(rows, c, tileCols, a, depth, b, nil, depth, add)
+				}
+				taps := make([]tap, depth)
+				for p := range taps {
+					taps[p] = tap{p * rows, p * tileCols}
+				}
+				pairTile(rows, c, tileCols, a, b, taps, 1, 0, 0, true)
+			}
+		}
+		for _, k := range []int{1, 2, 9} {
+			packRows(g.floats(k*tileCols, 1), g.floats((k-1)*20+tileCols, 2), 20, k)
+			for width := 1; width <= tileRows; width++ {
+				packColumns(g.floats(k*tileRows, 1), g.floats((k-1)*9+width, 2), 9, k, width)
+			}
+		}
+		for _, rows := range []int{1, 8, 11, 16} {
+			for _, cols := range []int{1, 8, 13, 24} {
+				transpose(g.floats((cols-1)*19+rows, 1), 19, g.floats((rows-1)*26+cols, 2), 26, rows, cols)
+			}
+		}
+	})
+}
+
+// The guard would be worthless if a touch of the page went unseen.
+func TestGuardFails(t *testing.T) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	s := guard{t: t}.floats(8, 1)
+	defer func() {
+		if recover() == nil {
+			t.Fatal("a read behind the slice went unnoticed")
+		}
+	}()
+	Sum(unsafe.Slice(&s[0], 9))
+}

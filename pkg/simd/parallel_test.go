@@ -1,0 +1,92 @@
+package simd
+
+import (
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+func TestParallelCallsEachOnce(t *testing.T) {
+	defer SetThreads(0)
+	for _, threads := range []int{0, 1, 2, 7} {
+		SetThreads(threads)
+		for _, n := range []int{0, 1, 2, 100} {
+			calls := make([]atomic.Int32, n)
+			Parallel(n, func(i int) { calls[i].Add(1) })
+			for i := range calls {
+				if got := calls[i].Load(); got != 1 {
+					t.Fatalf("threads=%d n=%d: f(%d) was called %d times", threads, n, i, got)
+				}
+			}
+		}
+	}
+}
+
+func TestParallelNestsWithinTheBound(t *testing.T) {
+	defer SetThreads(0)
+	const threads = 3
+	SetThreads(threads)
+	var running, most, total atomic.Int64
+	Parallel(10, func(int) {
+		Parallel(10, func(int) {
+			Parallel(10, func(int) {
+				now := running.Add(1)
+				for old := most.Load(); now > old && !most.CompareAndSwap(old, now); old = most.Load() {
+				}
+				total.Add(1)
+				running.Add(-1)
+			})
+		})
+	})
+	if total.Load() != 1000 {
+		t.Errorf("%d calls, want 1000", total.Load())
+	}
+	if most.Load() > threads {
+		t.Errorf("%d calls at once, the bound is %d", most.Load(), threads)
+	}
+	if n := helpersBusy.Load(); n != 0 {
+		t.Errorf("%d helpers left over", n)
+	}
+}
+
+func TestParallelRaisesPanicsInTheCaller(t *testing.T) {
+	defer SetThreads(0)
+	for _, threads := range []int{1, 4} {
+		SetThreads(threads)
+		func() {
+			defer func() {
+				r := recover()
+				if err, ok := r.(error); ok && strings.Contains(err.Error(), "boom") || r == "boom" {
+					return
+				}
+				t.Errorf("threads=%d: recovered %v, want the panic of f", threads, r)
+			}()
+			Parallel(50, func(i int) {
+				if i == 20 {
+					panic("boom")
+				}
+			})
+		}()
+	}
+	SetThreads(4)
+	Parallel(50, func(int) {}) // the pool still works
+}
+
+func TestKernelsDoNotAllocate(t *testing.T) {
+	c := Conv{N: 4, H: 9, W: 9, Cin: 8, Cout: 20, K: 3, Stride: 2, Pad: 1}
+	x, w, dy := convOperands(c)
+	y, dx, dw := make([]float32, len(dy)), make([]float32, len(x)), make([]float32, len(w))
+	a := random(64*64, 1)
+	out := make([]float32, 64*64)
+	for name, f := range map[string]func(){
+		"conv": func() { c.Forward(y, x, w); c.BackwardData(dx, dy, w); c.BackwardWeights(dw, dy, x) },
+		"gemm": func() { Gemm(true, true, 63, 61, 64, 2, a, 64, a, 64, 1, out, 61) },
+		"exp":  func() { out[0] = ExpSum(out, a, Exp1(1)) },
+	} {
+		f()
+		// A collection may empty the pools now and then: the average over many runs stays below one.
+		if n := testing.AllocsPerRun(100, f); n >= 1 {
+			t.Errorf("%s: %v allocations a call, want 0", name, n)
+		}
+	}
+}
