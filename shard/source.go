@@ -1,0 +1,185 @@
+package shard
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/png"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// source is what Pack packs: numbered samples.
+type source interface {
+	len() int
+	// sample returns a sample's key and members. Label members are left to Pack.
+	sample(i int) (key string, members []fileMember, err error)
+	// class is a sample's class number before renumbering; see classes.
+	class(i int) int
+	// classes are the names of the classes, or nil where classes have only numbers.
+	classes() []string
+	ignored() []string
+}
+
+type fileMember struct {
+	name string
+	data []byte
+}
+
+// openSource decides what a source is: a file is IDX, a folder has class sub-folders.
+func openSource(o PackOptions) (source, error) {
+	path := strings.TrimPrefix(o.Source, "file://")
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("open the source: %w; name an IDX image file or a folder with a sub-folder for each class", err)
+	case !info.IsDir():
+		return openIDX(path, strings.TrimPrefix(o.Labels, "file://"), o.Limit)
+	}
+	return openFolder(path, o.Limit)
+}
+
+// idxSource is a pair of IDX files: images (N, H, W) or (N, H, W, 3), and N labels.
+type idxSource struct{ images, labels IDX }
+
+func openIDX(images, labels string, limit int) (*idxSource, error) {
+	if labels == "" {
+		dir, name := filepath.Split(images)
+		labels = dir + strings.NewReplacer("images", "labels", "idx3", "idx1", "idx4", "idx1").Replace(name)
+		if labels == images {
+			return nil, fmt.Errorf("%w: %s: no \"images\" in its name to find the labels by; name the label file too", ErrFormat, images)
+		}
+	}
+	s := &idxSource{}
+	var err error
+	if s.images, err = readIDX(images, "IDX images", limit, 3, 4); err != nil {
+		return nil, err
+	}
+	if s.labels, err = readIDX(labels, "IDX labels", limit, 1); err != nil {
+		return nil, err
+	}
+	d := s.images.Dims
+	switch {
+	case d[0] != s.labels.Dims[0]:
+		return nil, fmt.Errorf("%w: %s has %d images, %s %d labels", ErrFormat, images, d[0], labels, s.labels.Dims[0])
+	case slices.Contains(d[1:], 0), len(d) == 4 && d[3] != 1 && d[3] != 3:
+		return nil, fmt.Errorf("%w: %s has images of %v; expected (H, W), (H, W, 1) or (H, W, 3)", ErrFormat, images, d[1:])
+	}
+	return s, nil
+}
+
+func (s *idxSource) len() int          { return s.images.Dims[0] }
+func (s *idxSource) class(i int) int   { return int(s.labels.Data[i]) }
+func (s *idxSource) classes() []string { return nil }
+func (s *idxSource) ignored() []string { return nil }
+
+func (s *idxSource) sample(i int) (string, []fileMember, error) {
+	h, w, pixels := s.images.Dims[1], s.images.Dims[2], s.images.Item(i)
+	var img image.Image
+	if len(pixels) == h*w {
+		img = &image.Gray{Pix: pixels, Stride: w, Rect: image.Rect(0, 0, w, h)}
+	} else {
+		rgba := image.NewNRGBA(image.Rect(0, 0, w, h))
+		for p := range h * w {
+			copy(rgba.Pix[4*p:], pixels[3*p:3*p+3])
+			rgba.Pix[4*p+3] = 255
+		}
+		img = rgba
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, img); err != nil {
+		return "", nil, fmt.Errorf("encode image %d: %w", i, err)
+	}
+	return fmt.Sprintf("%08d", i), []fileMember{{"png", b.Bytes()}}, nil
+}
+
+// folderSource is a folder with a sub-folder for each class; images keep their encoded bytes.
+type folderSource struct {
+	names []string // of the classes
+	files []folderFile
+	left  []string
+}
+
+type folderFile struct {
+	path, key, member string
+	class             int
+}
+
+// imageEndings are the files that become samples, and their members' names.
+var imageEndings = map[string]string{".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".npy": "npy"}
+
+func openFolder(root string, limit int) (*folderSource, error) {
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		return nil, fmt.Errorf("open the source: %w", err)
+	}
+	s := &folderSource{}
+	for _, e := range entries {
+		if info, err := os.Stat(filepath.Join(root, e.Name())); err == nil && info.IsDir() && !strings.HasPrefix(e.Name(), ".") {
+			s.names = append(s.names, e.Name())
+			continue
+		}
+		s.left = append(s.left, e.Name())
+	}
+	if len(s.names) == 0 {
+		return nil, fmt.Errorf("%w: %s has no sub-folders; expected one for each class with its images (for IDX, name the image file itself)", ErrFormat, root)
+	}
+	for class, name := range s.names {
+		if err := s.walk(root, name, class); err != nil {
+			return nil, fmt.Errorf("open the source: %w", err)
+		}
+	}
+	if len(s.files) == 0 {
+		return nil, fmt.Errorf("%w: the sub-folders of %s hold no .png, .jpg, .jpeg or .npy files", ErrNoSamples, root)
+	}
+	if limit > 0 {
+		s.files = s.files[:min(limit, len(s.files))]
+	}
+	return s, nil
+}
+
+func (s *folderSource) walk(root, name string, class int) error {
+	used := map[string]int{}
+	// The trailing slash lets a class be a link to a folder.
+	return filepath.WalkDir(filepath.Join(root, name)+string(filepath.Separator), func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		rel = filepath.ToSlash(rel)
+		member, ok := imageEndings[strings.ToLower(filepath.Ext(path))]
+		if !ok || strings.HasPrefix(e.Name(), ".") {
+			s.left = append(s.left, rel)
+			return nil
+		}
+		// A key ends at the first dot of its last element, so that other dots must go; what then collides is numbered.
+		dir, base := filepath.Split(strings.TrimSuffix(rel, filepath.Ext(rel)))
+		key := dir + strings.ReplaceAll(base, ".", "-")
+		if used[key]++; used[key] > 1 {
+			key += "~" + strconv.Itoa(used[key])
+		}
+		s.files = append(s.files, folderFile{path, key, member, class})
+		return nil
+	})
+}
+
+func (s *folderSource) len() int          { return len(s.files) }
+func (s *folderSource) class(i int) int   { return s.files[i].class }
+func (s *folderSource) classes() []string { return s.names }
+func (s *folderSource) ignored() []string { return s.left }
+
+func (s *folderSource) sample(i int) (string, []fileMember, error) {
+	f := s.files[i]
+	data, err := os.ReadFile(f.path)
+	if err != nil {
+		return "", nil, err
+	}
+	return f.key, []fileMember{{f.member, data}}, nil
+}
