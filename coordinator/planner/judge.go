@@ -102,8 +102,8 @@ func (p *planning) broken(j *state.Job, reports []Report) breakage {
 		switch {
 		case w == nil || w.Incarnation != m.Incarnation:
 			b.add(false, false, "worker %s was restarted", m.Worker)
-		case o.Age > p.silence(j, o):
-			b.add(false, false, "worker %s is lost: silent for more than %s", m.Worker, seconds(p.silence(j, o)))
+		case p.lost(j, o):
+			b.add(false, false, "worker %s is lost: silent for more than %s", m.Worker, seconds(Silence(j, o, p.knobs.DetectWithin)))
 		case o.Leaving:
 			b.add(true, false, "worker %s leaves", m.Worker)
 		case reports[i].Failure != nil:
@@ -127,7 +127,7 @@ func (p *planning) pauseBefore(j *state.Job, b breakage) time.Duration {
 	if !b.failure || j.Progressed || j.Fruitless == 0 || j.State == state.Pausing || j.Fruitless+1 >= p.knobs.FruitlessMost {
 		return 0
 	}
-	whole := min(p.silence(j, Observation{})<<(j.Fruitless-1), pauseMost)
+	whole := min(Silence(j, Observation{}, p.knobs.DetectWithin)<<(j.Fruitless-1), pauseMost)
 	if p.nowMS-j.BegunMS >= whole.Milliseconds() {
 		return 0
 	}
@@ -147,7 +147,7 @@ func (p *planning) unsettled(j *state.Job, reports []Report) string {
 	for _, m := range j.Members {
 		o := p.observe(m.Worker, m.Incarnation)
 		w := p.s.Workers[m.Worker]
-		if w == nil || w.Incarnation != m.Incarnation || o.Leaving || o.Age > p.silence(j, o) {
+		if w == nil || w.Incarnation != m.Incarnation || o.Leaving || p.lost(j, o) {
 			continue
 		}
 		if !o.Heard || (first >= 0 && o.Age > first) {

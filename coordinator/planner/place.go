@@ -122,7 +122,7 @@ const (
 func (p *planning) condition(j *state.Job, w *state.Worker) condition {
 	o := p.observe(w.ID, w.Incarnation)
 	switch {
-	case o.Age > p.silence(j, o):
+	case p.lost(j, o):
 		return lost
 	case o.Leaving:
 		return leaving

@@ -118,21 +118,28 @@ func (p *planning) observe(worker string, incarnation uint64) Observation {
 	return Observation{Incarnation: incarnation}
 }
 
-// silence is how long a worker may be silent before job j, or with nil the cluster, takes it for lost. A worker that was told long
+// Silence is how long a worker may be silent before job j, or with nil the cluster, takes it for lost. A worker that was told long
 // intervals before a job with a short limit came has them excused.
-func (p *planning) silence(j *state.Job, o Observation) time.Duration {
-	limit := p.knobs.DetectWithin
+func Silence(j *state.Job, o Observation, cluster time.Duration) time.Duration {
+	limit := cluster
 	if j != nil {
 		limit = time.Duration(j.Need.DetectWithinMS) * time.Millisecond
 	}
 	return max(limit, 3*o.Interval)
 }
 
+// Lost tells whether job j, or with nil the cluster, takes a worker for lost.
+func Lost(j *state.Job, o Observation, cluster time.Duration) bool {
+	return o.Age > Silence(j, o, cluster)
+}
+
+func (p *planning) lost(j *state.Job, o Observation) bool { return Lost(j, o, p.knobs.DetectWithin) }
+
 // forget drops workers that are gone and that no job has.
 func (p *planning) forget() {
 	for _, w := range p.s.ByID() {
 		o := p.observe(w.ID, w.Incarnation)
-		gone := o.Age > p.knobs.ForgetAfter || (o.Leaving && o.Age > p.silence(nil, o))
+		gone := o.Age > p.knobs.ForgetAfter || (o.Leaving && p.lost(nil, o))
 		if gone && !p.taken[w.ID] {
 			p.command(state.Command{Forget: &state.Forget{ID: w.ID, Incarnation: w.Incarnation}})
 		}

@@ -2093,6 +2093,7 @@ type HeartbeatResponse struct {
 	HasEvaluation              bool                   `protobuf:"varint,5,opt,name=has_evaluation,json=hasEvaluation,proto3" json:"has_evaluation,omitempty"`
 	AcknowledgedCheckpointStep uint64                 `protobuf:"varint,6,opt,name=acknowledged_checkpoint_step,json=acknowledgedCheckpointStep,proto3" json:"acknowledged_checkpoint_step,omitempty"`
 	HasCheckpoint              bool                   `protobuf:"varint,7,opt,name=has_checkpoint,json=hasCheckpoint,proto3" json:"has_checkpoint,omitempty"`
+	HeartbeatMs                uint32                 `protobuf:"varint,8,opt,name=heartbeat_ms,json=heartbeatMs,proto3" json:"heartbeat_ms,omitempty"` // from now on, if not 0: a job with a shorter detectWithin has come or gone
 	unknownFields              protoimpl.UnknownFields
 	sizeCache                  protoimpl.SizeCache
 }
@@ -2174,6 +2175,13 @@ func (x *HeartbeatResponse) GetHasCheckpoint() bool {
 		return x.HasCheckpoint
 	}
 	return false
+}
+
+func (x *HeartbeatResponse) GetHeartbeatMs() uint32 {
+	if x != nil {
+		return x.HeartbeatMs
+	}
+	return 0
 }
 
 // Assignment is a worker's part in one generation of one job.
@@ -2837,7 +2845,7 @@ const file_sslctl_v1alpha1_sslctl_proto_rawDesc = "" +
 	"\vsteps_total\x18\x02 \x01(\x04R\n" +
 	"stepsTotal\x12%\n" +
 	"\x0esamples_unused\x18\x03 \x01(\x04R\rsamplesUnused\x128\n" +
-	"\x06shards\x18\x04 \x03(\v2 .sslctl.v1alpha1.ShardAssignmentR\x06shards\"\xf6\x02\n" +
+	"\x06shards\x18\x04 \x03(\v2 .sslctl.v1alpha1.ShardAssignmentR\x06shards\"\x99\x03\n" +
 	"\x11HeartbeatResponse\x12%\n" +
 	"\x0eregister_again\x18\x01 \x01(\bR\rregisterAgain\x12;\n" +
 	"\n" +
@@ -2847,7 +2855,8 @@ const file_sslctl_v1alpha1_sslctl_proto_rawDesc = "" +
 	"\x1cacknowledged_evaluation_step\x18\x04 \x01(\x04R\x1aacknowledgedEvaluationStep\x12%\n" +
 	"\x0ehas_evaluation\x18\x05 \x01(\bR\rhasEvaluation\x12@\n" +
 	"\x1cacknowledged_checkpoint_step\x18\x06 \x01(\x04R\x1aacknowledgedCheckpointStep\x12%\n" +
-	"\x0ehas_checkpoint\x18\a \x01(\bR\rhasCheckpoint\"\xa2\x04\n" +
+	"\x0ehas_checkpoint\x18\a \x01(\bR\rhasCheckpoint\x12!\n" +
+	"\fheartbeat_ms\x18\b \x01(\rR\vheartbeatMs\"\xa2\x04\n" +
 	"\n" +
 	"Assignment\x12\x17\n" +
 	"\ajob_uid\x18\x01 \x01(\tR\x06jobUid\x12\x19\n" +

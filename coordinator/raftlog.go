@@ -1,0 +1,45 @@
+package coordinator
+
+import (
+	"context"
+	"io"
+
+	"github.com/hashicorp/go-hclog"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// raftLogger writes Raft's messages to log, one level down: what is an error to Raft (a peer that does not answer) is everyday life. Once
+// ending has ended, it is all for debugging.
+func raftLogger(ending context.Context, log *zap.Logger) hclog.Logger {
+	l := hclog.NewInterceptLogger(&hclog.LoggerOptions{Name: "raft", Output: io.Discard, Level: hclog.Debug})
+	l.RegisterSink(raftSink{ending, log.Named("raft")})
+	return l
+}
+
+type raftSink struct {
+	ending context.Context
+	log    *zap.Logger
+}
+
+// Accept takes one message; args alternate names and values.
+func (s raftSink) Accept(_ string, level hclog.Level, msg string, args ...any) {
+	to := zapcore.DebugLevel
+	switch {
+	case s.ending.Err() != nil:
+	case level >= hclog.Error:
+		to = zapcore.WarnLevel
+	case level == hclog.Warn:
+		to = zapcore.InfoLevel
+	}
+	entry := s.log.Check(to, msg)
+	if entry == nil {
+		return
+	}
+	fields := make([]zap.Field, 0, len(args)/2)
+	for i := 0; i+1 < len(args); i += 2 {
+		name, _ := args[i].(string)
+		fields = append(fields, zap.Any(name, args[i+1]))
+	}
+	entry.Write(fields...)
+}
