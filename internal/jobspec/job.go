@@ -113,8 +113,9 @@ type SecretRef struct {
 // Dataset is what is trained on.
 type Dataset struct {
 	Source `yaml:",inline"`
-	// Samples of each virtual rank's stream within which the order is shuffled. Larger mixes better; smaller reads with more locality.
-	Window int `yaml:"window" default:"4096" range:"[1,16777216]" unit:"samples"`
+	// Samples of each virtual rank's stream within which the order is shuffled. Larger mixes better; smaller reads with more locality. 0:
+	// about 64 MiB of samples, from 64 to 4,096.
+	Window int `yaml:"window" default:"0" range:"[0,16777216]" unit:"samples"`
 	// Samples that may turn out undecodable before the job fails. Each one is replaced by the next good one and named in the ledger.
 	MaxCorrupt int `yaml:"maxCorrupt" default:"0" range:"[0,)" unit:"samples"`
 }
