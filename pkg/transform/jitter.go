@@ -29,13 +29,12 @@ func (Jitter) Size(h, w int) (int, int) { return h, w }
 
 // Apply implements Op.
 func (j Jitter) Apply(dst, src Image, key keyed.Key) {
-	on := 0.0
+	gamma, contrast, brightness := 1.0, float32(1), float32(1)
 	if key.Float64(0) < j.Probability {
-		on = 1
+		gamma = keyed.Exp(key.Uniform(1, -j.Gamma, j.Gamma))
+		contrast = float32(key.Uniform(2, 1-j.Contrast, 1+j.Contrast))
+		brightness = float32(key.Uniform(3, 1-j.Brightness, 1+j.Brightness))
 	}
-	gamma := keyed.Exp(key.Uniform(1, -on*j.Gamma, on*j.Gamma))
-	contrast := float32(key.Uniform(2, 1-on*j.Contrast, 1+on*j.Contrast))
-	brightness := float32(key.Uniform(3, 1-on*j.Brightness, 1+on*j.Brightness))
 	x := dst.Pix
 	switch {
 	case j.Gamma == 0:

@@ -16,7 +16,7 @@ var logTable = func() (t [1 << logBits]struct{ inverse, log2 float64 }) {
 	for i := range t {
 		c := 1.0
 		if i > 0 {
-			c += (float64(i) + 0.5) / (1 << logBits)
+			c += float64((float64(i) + 0.5) / (1 << logBits))
 		}
 		t[i].inverse, t[i].log2 = 1/c, keyed.Log(c)/math.Ln2
 	}
