@@ -166,6 +166,9 @@ func raftConfig(cfg Config) *raft.Config {
 	c.HeartbeatTimeout = cfg.DetectWithin / 2
 	c.ElectionTimeout = cfg.DetectWithin / 2
 	c.LeaderLeaseTimeout = cfg.DetectWithin / 4
+	if len(cfg.Peers) == 1 { // nobody to listen for before it elects itself
+		c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = cfg.DetectWithin/20, cfg.DetectWithin/20, cfg.DetectWithin/20
+	}
 	c.CommitTimeout = min(c.CommitTimeout, cfg.DetectWithin/20)
 	c.SnapshotThreshold = 2048
 	c.TrailingLogs = 2048

@@ -48,17 +48,27 @@ func TestAcknowledgedJobSurvives(t *testing.T) {
 	}
 }
 
-// A node that was away catches up, from a snapshot too.
-func TestSnapshotCatchesUp(t *testing.T) {
+// A group that has put its log into snapshots comes back from them.
+func TestRestoresFromSnapshot(t *testing.T) {
 	g := newGroup(t, 3)
-	submit(t, g.leader(), "first", 2)
-	if err := g.leader().raft.Snapshot().Error(); err != nil {
+	uid := submit(t, g.leader(), "first", 2).Uid
+	leader := g.leader()
+	if err := leader.raft.Snapshot().Error(); err != nil {
 		t.Fatal(err)
 	}
+	if list, err := leader.disk.snapshots.List(); err != nil || len(list) != 1 {
+		t.Fatalf("snapshots on disk: %v, %v", list, err)
+	}
+	second := submit(t, leader, "second", 2).Uid
 	g.stop()
 	g.start()
-	if get(t, g.follower(), "first").Uid == "" {
-		t.Fatal("the job is gone")
+	for _, id := range g.ids {
+		if got := get(t, g.nodes[id], "first").Uid; got != uid {
+			t.Fatalf("uid %s, want %s", got, uid)
+		}
+		if got := get(t, g.nodes[id], "second").Uid; got != second {
+			t.Fatalf("uid %s, want %s", got, second)
+		}
 	}
 }
 

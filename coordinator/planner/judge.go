@@ -127,7 +127,7 @@ func (p *planning) pauseBefore(j *state.Job, b breakage) time.Duration {
 	if !b.failure || j.Progressed || j.Fruitless == 0 || j.State == state.Pausing || j.Fruitless+1 >= p.knobs.FruitlessMost {
 		return 0
 	}
-	whole := min(Silence(j, Observation{}, p.knobs.DetectWithin)<<(j.Fruitless-1), pauseMost)
+	whole := min(Silence(j, Observation{}, p.knobs.DetectWithin)<<min(j.Fruitless-1, 8), pauseMost)
 	if p.nowMS-j.BegunMS >= whole.Milliseconds() {
 		return 0
 	}

@@ -1,0 +1,117 @@
+package state_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sslctl/sslctl/coordinator/state"
+)
+
+func TestNumberSurvivesJSON(t *testing.T) {
+	for _, x := range []float64{0, math.Copysign(0, -1), 1, -2.5, 1.0 / 3, math.Pi * 1e300, 5e-324, 1e21, 1e-7, math.NaN(), math.Inf(1), math.Inf(-1)} {
+		data, err := json.Marshal(state.Number(x))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var y state.Number
+		if err := json.Unmarshal(data, &y); err != nil || math.Float64bits(float64(y)) != math.Float64bits(x) {
+			t.Errorf("%v became %v by %s (%v)", x, y, data, err)
+		}
+	}
+}
+
+// The ledger in chunks does what one plain list does.
+func TestLedgerAgainstPlainList(t *testing.T) {
+	var l state.Ledger
+	var plain []state.Entry
+	versions := map[int]state.Ledger{}
+	for i := range uint64(700) {
+		e := state.Entry{Generation: 1, First: 3 * i, Last: 3*i + 3, Skipped: i % 2, Digest: fmt.Sprint(i)}
+		next, err := l.Append(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		versions[l.Len()] = l
+		l, plain = next, append(plain, e)
+	}
+	if _, err := l.Append(state.Entry{First: 5, Last: 9}); !errors.Is(err, state.ErrNotContiguous) {
+		t.Fatalf("a gap gave %v", err)
+	}
+	short := versions[5] // of a capacity that append would fill in place
+	one, _ := short.Append(state.Entry{First: 15, Last: 16, Digest: "one"})
+	two, _ := short.Append(state.Entry{First: 15, Last: 16, Digest: "two"})
+	if a, b := one.At(5).Digest, two.At(5).Digest; a != "one" || b != "two" {
+		t.Fatalf("two ledgers that grew from one hold %q and %q", a, b)
+	}
+	for n, old := range versions {
+		if got := slices.Collect(old.All()); old.Len() != n || (n > 0 && !slices.Equal(got, plain[:n])) {
+			t.Fatalf("the ledger of %d entries has changed", n)
+		}
+	}
+	for _, step := range []uint64{0, 1, 3, 767, 768, 769, 1536, 2098, 2099, 2100, 9999} {
+		r := l.Rollback(step)
+		if r.End() != min(step, 2100) {
+			t.Fatalf("rolled back to %d: ends at %d", step, r.End())
+		}
+		digest, at := r.Digest()
+		if want := min(step, 2100) / 3 * 3; at != want || (want > 0 && digest != fmt.Sprint(want/3-1)) {
+			t.Fatalf("rolled back to %d: digest %q of step %d", step, digest, at)
+		}
+		data, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var again state.Ledger
+		if err := json.Unmarshal(data, &again); err != nil || !slices.Equal(slices.Collect(again.All()), slices.Collect(r.All())) || again.Skipped() != r.Skipped() {
+			t.Fatalf("rolled back to %d: does not survive JSON: %v", step, err)
+		}
+	}
+	if e, ok := l.Find(771); !ok || e.First != 768 {
+		t.Fatalf("found %+v", e)
+	}
+	if _, ok := l.Find(770); ok {
+		t.Fatal("found an entry that ends inside another")
+	}
+}
+
+func TestVersions(t *testing.T) {
+	if _, err := state.Decode([]byte(`{"version":2,"later":{}}`)); !errors.Is(err, state.ErrVersion) {
+		t.Errorf("a command of a newer program gave %v", err)
+	}
+	if _, err := state.Decode([]byte(`{"version":1,"later":{}}`)); err == nil {
+		t.Error("a command with an unknown part was read")
+	}
+	if _, err := state.Read(strings.NewReader(`{"format":"sslctl-coordinator-state/2","state":{}}`)); !errors.Is(err, state.ErrVersion) {
+		t.Errorf("a snapshot of a newer program gave %v", err)
+	}
+	if _, err := state.Read(bytes.NewReader([]byte("x"))); err == nil {
+		t.Error("garbage was read as a snapshot")
+	}
+	if _, r := state.Apply(state.New(), 1, state.Command{}); !errors.Is(r.Err, state.ErrInvalid) {
+		t.Errorf("an empty command gave %v", r.Err)
+	}
+}
+
+func TestOwnership(t *testing.T) {
+	for v := 1; v <= 64; v++ {
+		for w := 1; w <= v; w++ {
+			next, least, most := 0, v, 0
+			for r := range w {
+				lo, hi := state.Ownership(r, w, v)
+				if lo != next {
+					t.Fatalf("rank %d of %d begins at %d of %d, want %d", r, w, lo, v, next)
+				}
+				next, least, most = hi, min(least, hi-lo), max(most, hi-lo)
+			}
+			if next != v || least < v/w || most > (v+w-1)/w {
+				t.Fatalf("%d ranks of %d virtual ranks own %d to %d each", w, v, least, most)
+			}
+		}
+	}
+}
