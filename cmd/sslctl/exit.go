@@ -5,9 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"connectrpc.com/connect"
+	"github.com/sslctl/sslctl/coordinator"
+	"github.com/sslctl/sslctl/internal/blob"
 	"github.com/sslctl/sslctl/internal/jobspec"
+	"github.com/sslctl/sslctl/shard"
 )
 
 // Exit codes. exitHelp documents them.
@@ -27,10 +31,10 @@ const exitHelp = `Exit codes:
   0    done; a job that was followed is completed
   1    something failed while running
   2    wrong command line
-  3    invalid job file, or other input that cannot be used
+  3    invalid job file, data set, setting, or other input that cannot be used
   4    no coordinator answers
   5    there is no such job
-  6    not possible in the job's present state, or the name is taken
+  6    not possible in the job's present state, or what would be made is there already
   7    the job that was followed has failed or was cancelled
   130  interrupted
 `
@@ -55,6 +59,18 @@ type usageError struct {
 func (e *usageError) Error() string { return fmt.Sprintf("%s; run %q", e.message, e.hint+" --help") }
 func (e *usageError) Unwrap() error { return errUsage }
 
+// unusable are the errors of the parts that mean what errInput means: something that the user named cannot be used as it is.
+var unusable = []error{
+	errInput, jobspec.ErrInvalid, jobspec.ErrSecret, coordinator.ErrConfig,
+	blob.ErrURI, blob.ErrNotExist, blob.ErrNoBucket, blob.ErrDenied,
+	shard.ErrPattern, shard.ErrFormat, shard.ErrTruncated, shard.ErrCompressed, shard.ErrNoSamples,
+}
+
+// matches tells whether err is one of list.
+func matches(err error, list []error) bool {
+	return slices.ContainsFunc(list, func(e error) bool { return errors.Is(err, e) })
+}
+
 // jobEndedError says that the job that was followed did not complete.
 type jobEndedError struct{ name, state, reason string }
 
@@ -76,10 +92,12 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case errors.Is(err, errUsage):
 		return exitUsage
-	case errors.Is(err, jobspec.ErrInvalid), errors.Is(err, errInput), errors.Is(err, jobspec.ErrSecret):
-		return exitInvalid
 	case errors.As(err, &ended):
 		return exitJobEnded
+	case errors.Is(err, shard.ErrExists):
+		return exitConflict
+	case matches(err, unusable):
+		return exitInvalid
 	case errors.Is(err, errUnreachable):
 		return exitUnreachable
 	case errors.As(err, &api):

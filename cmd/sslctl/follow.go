@@ -4,13 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
 )
 
 // follow shows the job's progress until it ends, and returns it as it ended.
 func (g *globals) follow(ctx context.Context, c *client, uid string) (*sslctlv1.Job, error) {
-	p := newProgress(g.err)
+	p := newProgress(g.screen)
 	defer p.close()
 	var last *sslctlv1.Job
 	err := c.watch(ctx, uid, func(j *sslctlv1.Job) bool {
@@ -20,6 +21,12 @@ func (g *globals) follow(ctx context.Context, c *client, uid string) (*sslctlv1.
 	})
 	if err != nil {
 		return nil, err
+	}
+	// The stream leaves out who read what. A coordinator that cannot say any more is no reason to lose the rest.
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if whole, err := c.get(ctx, &sslctlv1.GetRequest{Job: uid, Wide: true}); err == nil {
+		last = whole
 	}
 	return last, nil
 }
@@ -55,7 +62,7 @@ func evaluationCurve(j *sslctlv1.Job) [][]string {
 			return ""
 		}
 		loss := ""
-		if n := int(e.Epoch + 0.5); n >= 1 && n <= len(j.EpochLosses) {
+		if n := int(e.Epoch + 0.001); n >= 1 && n <= len(j.EpochLosses) {
 			loss = fmt.Sprintf("%.4f", j.EpochLosses[n-1])
 		}
 		rows = append(rows, []string{fmt.Sprintf("%.2f", e.Epoch), fmt.Sprint(e.Step), loss, cell("knn.top1"), cell("linear.top1")})

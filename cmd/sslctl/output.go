@@ -14,9 +14,6 @@ import (
 // outputs are the values of --output.
 var outputs = []string{"table", "wide", "json", "yaml"}
 
-// structured tells whether data goes out as one JSON or YAML object.
-func (g *globals) structured() bool { return g.output == "json" || g.output == "yaml" }
-
 // print writes v as --output says; table writes it for people, in more columns when wide is asked for.
 func (g *globals) print(v any, table func(w io.Writer, wide bool)) error {
 	switch g.output {
@@ -75,16 +72,8 @@ func writeYAML(w io.Writer, v any) error {
 
 // blockStyle turns the flow style of JSON into YAML's usual one.
 func blockStyle(n *yaml.Node) {
-	if n.Kind == yaml.ScalarNode {
-		if n.Tag == "!!str" {
-			n.SetString(n.Value)
-		} else {
-			n.Style = 0
-		}
-		return
-	}
-	if len(n.Content) > 0 {
-		n.Style = 0
+	if n.Kind == yaml.ScalarNode || len(n.Content) > 0 {
+		n.Style = 0 // text that would read as something else keeps its quotes by its tag
 	}
 	for _, child := range n.Content {
 		blockStyle(child)

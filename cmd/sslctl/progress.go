@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -19,11 +20,11 @@ type progress interface {
 }
 
 // newProgress draws a bar on a terminal, and writes lines elsewhere.
-func newProgress(w io.Writer) progress {
-	if width, ok := terminalWidth(w); ok {
-		return &barProgress{w: w, width: width}
+func newProgress(s *screen) progress {
+	if width, ok := terminalWidth(s.w); ok {
+		return &barProgress{screen: s, width: width}
 	}
-	return &lineProgress{w: w}
+	return &lineProgress{w: s}
 }
 
 // terminalWidth tells whether w is a terminal, and how wide.
@@ -109,11 +110,30 @@ func evaluationLine(e *sslctlv1.Evaluation) string {
 	return fmt.Sprintf("evaluated at step %d (epoch %.2f): %s", e.Step, e.Epoch, strings.Join(parts, "  "))
 }
 
+// screen is standard error, which the log and the bar share: what is written takes the bar's place, and the bar is drawn below it again.
+type screen struct {
+	mu  sync.Mutex
+	w   io.Writer
+	bar *progressbar.ProgressBar
+}
+
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clear()
+	return s.w.Write(p)
+}
+
+func (s *screen) clear() {
+	if s.bar != nil {
+		_ = s.bar.Clear() // a terminal that does not take the line is no reason to stop following
+	}
+}
+
 // barProgress redraws one line, and prints finished evaluations above it.
 type barProgress struct {
-	w           io.Writer
+	screen      *screen
 	width       int
-	bar         *progressbar.ProgressBar
 	total       uint64
 	evaluations int
 	eta         eta
@@ -121,39 +141,40 @@ type barProgress struct {
 
 func (p *barProgress) update(j *sslctlv1.Job) {
 	for ; p.evaluations < len(j.Evaluations); p.evaluations++ {
-		p.clear()
-		fmt.Fprintln(p.w, evaluationLine(j.Evaluations[p.evaluations]))
+		fmt.Fprintln(p.screen, evaluationLine(j.Evaluations[p.evaluations]))
 	}
-	if p.bar == nil || p.total != j.StepsTotal {
-		p.clear()
+	p.screen.mu.Lock()
+	defer p.screen.mu.Unlock()
+	if p.screen.bar == nil || p.total != j.StepsTotal {
+		p.screen.clear()
 		p.total = j.StepsTotal
-		total := int64(j.StepsTotal)
-		if total == 0 {
-			total = -1 // a spinner until the data is indexed
-		}
-		p.bar = progressbar.NewOptions64(total,
-			progressbar.OptionSetWriter(p.w), progressbar.OptionSetWidth(max(10, min(30, p.width-80))), progressbar.OptionShowCount(),
-			progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false), progressbar.OptionSetMaxDetailRow(0),
-			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSpinnerType(14))
+		p.screen.bar = newBar(p.screen.w, p.width, p.total)
 	}
-	p.bar.Describe(j.Name + "  " + headline(j, &p.eta))
+	bar := p.screen.bar
+	bar.Describe(j.Name + "  " + headline(j, &p.eta))
 	if p.total > 0 {
-		// The bar ends itself at its maximum and would then not redraw; the end is drawn by the table.
-		_ = p.bar.Set64(int64(min(j.Step, p.total)))
+		_ = bar.Set64(int64(min(j.Step, p.total)))
 	} else {
-		_ = p.bar.Add(0)
+		_ = bar.Add(0)
 	}
 }
 
-func (p *barProgress) clear() {
-	if p.bar != nil {
-		_ = p.bar.Clear() // a terminal that does not take the line is no reason to stop following
+func newBar(w io.Writer, width int, total uint64) *progressbar.ProgressBar {
+	most := int64(total)
+	if total == 0 {
+		most = -1 // a spinner until the data is indexed
 	}
+	return progressbar.NewOptions64(most,
+		progressbar.OptionSetWriter(w), progressbar.OptionSetWidth(max(10, min(30, width-90))), progressbar.OptionShowCount(),
+		progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false),
+		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSpinnerType(14))
 }
 
 func (p *barProgress) close() {
-	p.clear()
-	p.bar = nil
+	p.screen.mu.Lock()
+	defer p.screen.mu.Unlock()
+	p.screen.clear()
+	p.screen.bar = nil
 }
 
 // lineEvery is the least time between two lines about the same state.

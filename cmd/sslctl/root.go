@@ -18,6 +18,7 @@ import (
 type globals struct {
 	in       io.Reader
 	out, err io.Writer
+	screen   *screen // on err
 
 	addresses []string
 	timeout   time.Duration
@@ -29,6 +30,7 @@ type globals struct {
 const defaultAddress = "127.0.0.1:7600"
 
 func newRootCommand(g *globals) *cobra.Command {
+	g.screen = &screen{w: g.err}
 	root := &cobra.Command{
 		Use:   "sslctl",
 		Short: "Pretrain models without labels on a cluster of ordinary machines",
@@ -66,8 +68,9 @@ SSLCTL_ADDR, --log-level is SSLCTL_LOG_LEVEL; a flag counts more. --set has none
 	f.StringVar(&g.logLevel, "log-level", "", "least level that is logged: "+strings.Join(telemetry.Levels(), ", ")+" (default info; warn for up)")
 	f.StringVar(&g.logFormat, "log-format", "console", "form of the log on standard error: "+strings.Join(telemetry.Formats(), ", "))
 	root.AddCommand(
+		newUpCommand(g), newCoordinatorCommand(g), newWorkerCommand(g),
 		newSubmitCommand(g), newValidateCommand(g), newListCommand(g), newStatusCommand(g),
-		newCancelCommand(g), newPauseCommand(g), newResumeCommand(g), newVersionCommand(g),
+		newCancelCommand(g), newPauseCommand(g), newResumeCommand(g), newExportCommand(g), newDatasetCommand(g), newVersionCommand(g),
 	)
 	return root
 }
@@ -100,7 +103,20 @@ func (g *globals) logger(level string) (*zap.Logger, error) {
 	if g.logLevel != "" {
 		level = g.logLevel
 	}
-	return telemetry.NewLogger(telemetry.Options{Format: g.logFormat, Level: level, Output: g.err})
+	return telemetry.NewLogger(telemetry.Options{Format: g.logFormat, Level: level, Output: g.screen})
+}
+
+// loggerWithFile also writes a JSON log of everything from level info on to a file.
+func (g *globals) loggerWithFile(level string, file io.Writer) (*zap.Logger, error) {
+	shown, err := g.logger(level)
+	if err != nil {
+		return nil, err
+	}
+	kept, err := telemetry.NewLogger(telemetry.Options{Format: "json", Output: file})
+	if err != nil {
+		return nil, err
+	}
+	return telemetry.Both(shown, kept), nil
 }
 
 // flagsFromEnvironment sets each flag that is not on the command line from SSLCTL_<NAME>.

@@ -57,7 +57,7 @@ func jobDetail(w io.Writer, j *sslctlv1.Job, wide bool) {
 	add("reason", j.Reason)
 	add("step", fmt.Sprintf("%s, %d committed, %d repeated, %d skipped", outOf(j.Step, j.StepsTotal), j.CommittedStep, j.StepsRepeated, j.StepsSkipped))
 	add("epoch", epochText(j))
-	add("samples", fmt.Sprintf("%d, %s a second, %d left over at the end", j.Samples, rateText(j.SamplesPerSecond), j.SamplesUnused))
+	add("samples", fmt.Sprintf("%d, %.0f a second, %d left over at the end", j.Samples, j.SamplesPerSecond, j.SamplesUnused))
 	add("loss", lossText(j))
 	add("generation", fmt.Sprintf("%d, %d in all", j.Generation, j.Generations))
 	add("numerics", j.Numerics)

@@ -1,0 +1,288 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"math"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
+	"github.com/sslctl/sslctl/proto/sslctl/v1alpha1/sslctlv1connect"
+)
+
+const jobFile = `apiVersion: sslctl.io/v1alpha1
+kind: PretrainJob
+metadata: {name: small}
+spec:
+  dataset: {uri: file:///x.tar}
+  model: {name: mlp}
+  task: {name: moco}
+  optimizer: {lr: 0.1}
+  training: {epochs: 1}
+  checkpoint: {uri: file:///c}
+`
+
+// scripted is a coordinator's API with answers that the test gives.
+type scripted struct {
+	sslctlv1connect.UnimplementedJobServiceHandler
+	submit func(context.Context, *sslctlv1.SubmitRequest) (*sslctlv1.Job, error)
+	get    func(*sslctlv1.GetRequest) (*sslctlv1.Job, error)
+	list   func() ([]*sslctlv1.Job, error)
+	watch  func(send func(*sslctlv1.Job)) error
+	cancel func(job string) (*sslctlv1.Job, error)
+}
+
+func (s *scripted) Submit(ctx context.Context, r *connect.Request[sslctlv1.SubmitRequest]) (*connect.Response[sslctlv1.SubmitResponse], error) {
+	j, err := s.submit(ctx, r.Msg)
+	return connect.NewResponse(&sslctlv1.SubmitResponse{Job: j}), err
+}
+
+func (s *scripted) Get(ctx context.Context, r *connect.Request[sslctlv1.GetRequest]) (*connect.Response[sslctlv1.GetResponse], error) {
+	if s.get == nil {
+		return s.UnimplementedJobServiceHandler.Get(ctx, r)
+	}
+	j, err := s.get(r.Msg)
+	return connect.NewResponse(&sslctlv1.GetResponse{Job: j}), err
+}
+
+func (s *scripted) List(context.Context, *connect.Request[sslctlv1.ListRequest]) (*connect.Response[sslctlv1.ListResponse], error) {
+	jobs, err := s.list()
+	return connect.NewResponse(&sslctlv1.ListResponse{Jobs: jobs}), err
+}
+
+func (s *scripted) Cancel(_ context.Context, r *connect.Request[sslctlv1.CancelRequest]) (*connect.Response[sslctlv1.CancelResponse], error) {
+	j, err := s.cancel(r.Msg.Job)
+	return connect.NewResponse(&sslctlv1.CancelResponse{Job: j}), err
+}
+
+func (s *scripted) Watch(_ context.Context, _ *connect.Request[sslctlv1.WatchRequest], stream *connect.ServerStream[sslctlv1.WatchResponse]) error {
+	var failed error
+	err := s.watch(func(j *sslctlv1.Job) {
+		if err := stream.Send(&sslctlv1.WatchResponse{Job: j}); err != nil {
+			failed = err
+		}
+	})
+	if err == nil {
+		err = failed
+	}
+	return err
+}
+
+// serve starts the API and returns its address.
+func serve(t *testing.T, s *scripted) string {
+	t.Helper()
+	mux := http.NewServeMux()
+	mux.Handle(sslctlv1connect.NewJobServiceHandler(s))
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://")
+}
+
+// refused is an address where nobody listens.
+func refused(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// sslctl runs the command in this process.
+func sslctl(in string, args ...string) (code int, stdout, stderr string) {
+	var out, err bytes.Buffer
+	code = run(args, strings.NewReader(in), &out, &err)
+	return code, out.String(), err.String()
+}
+
+func running(step uint64) *sslctlv1.Job {
+	return &sslctlv1.Job{Name: "small", Uid: "7", State: sslctlv1.JobState_JOB_STATE_RUNNING, Step: step, StepsTotal: 40, Epoch: float64(step) / 40,
+		EpochsTotal: 1, SamplesPerSecond: 1234, Loss: 7.25}
+}
+
+func completed() *sslctlv1.Job {
+	return &sslctlv1.Job{
+		Name: "small", Uid: "7", State: sslctlv1.JobState_JOB_STATE_COMPLETED, Step: 40, CommittedStep: 40, StepsTotal: 40, Epoch: 1, EpochsTotal: 1,
+		Samples: 10240, SamplesPerEpoch: 10300, SamplesUnused: 60, SamplesPerSecond: 1234.5, Loss: 6.5, EpochLosses: []float64{6.875},
+		Digest: "0123456789abcdef", DigestStep: 40, Generation: 2, Generations: 2, StepsRepeated: 3, Numerics: "amd64-fma/1",
+		Exported: "file:///c/small-7/encoder.safetensors",
+		Evaluations: []*sslctlv1.Evaluation{
+			{Step: 20, Epoch: 0.5, Values: map[string]float64{"knn.top1": 0.75, "untrained.knn.top1": 0.7, "rawPixel.knn.top1": 0.72}},
+			{Step: 40, Epoch: 1, Values: map[string]float64{"knn.top1": 0.8125, "linear.top1": 0.825, "alignment": 0.5, "effectiveRank": 19.25}},
+		},
+		Members: []*sslctlv1.Member{
+			{Rank: 0, WorkerId: "a", VirtualRankLo: 0, VirtualRankHi: 4, Samples: 5120, RingBytesSent: 3 << 20, BankBytes: 1 << 19, Phase: "finished"},
+			{Rank: 1, WorkerId: "b", VirtualRankLo: 4, VirtualRankHi: 8, Samples: 5120, RingBytesSent: 3 << 20, BankBytes: 1 << 19, Phase: "finished"},
+		},
+		Checkpoints: []*sslctlv1.Checkpoint{{Step: 40, Uri: "file:///c/small-7/step-40", Digest: "0123456789abcdef", Bytes: 9 << 20}},
+		Shards: []*sslctlv1.ShardAssignment{{Shard: "x-0.tar", FirstSample: 0, Samples: 1287, VirtualRank: 0},
+			{Shard: "x-0.tar", FirstSample: 1287, Samples: 1288, VirtualRank: 5}},
+	}
+}
+
+func TestFailover(t *testing.T) {
+	var first, second int
+	deposed := serve(t, &scripted{list: func() ([]*sslctlv1.Job, error) {
+		first++
+		return nil, connect.NewError(connect.CodeUnavailable, context.DeadlineExceeded)
+	}})
+	leader := serve(t, &scripted{list: func() ([]*sslctlv1.Job, error) {
+		second++
+		return []*sslctlv1.Job{running(12), completed()}, nil
+	}})
+	code, stdout, stderr := sslctl("", "list", "--addr", strings.Join([]string{refused(t), deposed, leader}, ","))
+	if code != 0 || first != 1 || second != 1 || stderr != "" {
+		t.Errorf("exit code %d, asked %d and %d times, stderr %q", code, first, second, stderr)
+	}
+	compareGolden(t, "testdata/list.txt", stdout)
+}
+
+func TestExitCodesOfAnswers(t *testing.T) {
+	for answer, want := range map[connect.Code]int{
+		connect.CodeNotFound: 5, connect.CodeAlreadyExists: 6, connect.CodeFailedPrecondition: 6, connect.CodeAborted: 6,
+		connect.CodeInvalidArgument: 3, connect.CodeInternal: 1, connect.CodeUnavailable: 4,
+	} {
+		address := serve(t, &scripted{cancel: func(string) (*sslctlv1.Job, error) {
+			return nil, connect.NewError(answer, errInput)
+		}})
+		code, stdout, stderr := sslctl("", "cancel", "x", "--addr", address, "--timeout", "200ms")
+		if code != want || stdout != "" || !strings.HasPrefix(stderr, "sslctl: cancelling job x: ") || !strings.Contains(stderr, "unusable input") {
+			t.Errorf("%v: exit code %d, want %d; stdout %q, stderr %q", answer, code, want, stdout, stderr)
+		}
+	}
+}
+
+// TestSubmitIsRepeatedUnderOneID loses the first answer: the second coordinator must see the same request.
+func TestSubmitIsRepeatedUnderOneID(t *testing.T) {
+	var mu sync.Mutex
+	var ids []string
+	note := func(r *sslctlv1.SubmitRequest) {
+		mu.Lock()
+		defer mu.Unlock()
+		ids = append(ids, r.RequestId)
+	}
+	mute := serve(t, &scripted{submit: func(ctx context.Context, r *sslctlv1.SubmitRequest) (*sslctlv1.Job, error) {
+		note(r)
+		<-ctx.Done() // until the client gives up
+		return nil, ctx.Err()
+	}})
+	leader := serve(t, &scripted{submit: func(_ context.Context, r *sslctlv1.SubmitRequest) (*sslctlv1.Job, error) {
+		note(r)
+		return &sslctlv1.Job{Name: "small", Uid: "7", State: sslctlv1.JobState_JOB_STATE_WAITING, Reason: "no workers"}, nil
+	}})
+	code, stdout, stderr := sslctl(jobFile, "submit", "-", "--detach", "--addr", mute+","+leader, "--timeout", "3s")
+	if code != 0 || !strings.Contains(stdout, "small  7    waiting") || !strings.Contains(stdout, "no workers") {
+		t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+	if len(ids) != 2 || ids[0] == "" || ids[0] != ids[1] {
+		t.Errorf("request ids %q", ids)
+	}
+}
+
+// TestSubmitFollows loses the first coordinator's stream and goes on at the second.
+func TestSubmitFollows(t *testing.T) {
+	submit := func(context.Context, *sslctlv1.SubmitRequest) (*sslctlv1.Job, error) { return running(0), nil }
+	first := serve(t, &scripted{submit: submit, watch: func(send func(*sslctlv1.Job)) error {
+		send(running(0))
+		send(running(10))
+		return connect.NewError(connect.CodeUnavailable, errUnreachable)
+	}})
+	second := serve(t, &scripted{submit: submit, watch: func(send func(*sslctlv1.Job)) error {
+		send(running(20))
+		send(completed())
+		return nil
+	}})
+	file := filepath.Join(t.TempDir(), "job.yaml")
+	if err := os.WriteFile(file, []byte(jobFile), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := sslctl("", "submit", file, "-o", "json", "--addr", first+","+second)
+	if code != 0 {
+		t.Errorf("exit code %d, stderr %q", code, stderr)
+	}
+	compareGolden(t, "testdata/completed.json", stdout)
+	for _, want := range []string{"job small has uid 7", "small: step 0/40  epoch 0.00/1  1234 samples/s",
+		"evaluated at step 20 (epoch 0.50): knn.top1 0.7500", "small: step 40/40  completed"} {
+		if !strings.Contains(stderr, want) {
+			t.Errorf("progress %q lacks %q", stderr, want)
+		}
+	}
+
+	code, stdout, _ = sslctl("", "submit", file, "--addr", second, "-o", "wide")
+	if code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	compareGolden(t, "testdata/completed.txt", stdout)
+	code, stdout, _ = sslctl("", "submit", file, "--addr", second, "-o", "yaml")
+	if code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	compareGolden(t, "testdata/completed.yaml", stdout)
+}
+
+func TestFollowedJobFails(t *testing.T) {
+	address := serve(t, &scripted{
+		submit: func(context.Context, *sslctlv1.SubmitRequest) (*sslctlv1.Job, error) { return running(0), nil },
+		watch: func(send func(*sslctlv1.Job)) error {
+			send(&sslctlv1.Job{Name: "small", Uid: "7", State: sslctlv1.JobState_JOB_STATE_FAILED, Reason: "the bucket data does not exist", Loss: math.NaN()})
+			return nil
+		},
+	})
+	code, stdout, stderr := sslctl(jobFile, "submit", "-", "-o", "json", "--addr", address)
+	if code != 7 || !strings.HasSuffix(stderr, "sslctl: job small is failed: the bucket data does not exist\n") {
+		t.Errorf("exit code %d, stderr %q", code, stderr)
+	}
+	var report map[string]any
+	if err := json.Unmarshal([]byte(stdout), &report); err != nil || report["state"] != "failed" || report["loss"] != nil {
+		t.Errorf("%v: state %v, loss %v", err, report["state"], report["loss"])
+	}
+}
+
+// TestReportNames pins the names that other tools read.
+func TestReportNames(t *testing.T) {
+	address := serve(t, &scripted{get: func(r *sslctlv1.GetRequest) (*sslctlv1.Job, error) {
+		if r.Job != "small" || !r.Wide {
+			t.Errorf("asked for %v", r)
+		}
+		return completed(), nil
+	}})
+	_, stdout, _ := sslctl("", "status", "small", "-o", "json", "--addr", address)
+	var report map[string]any
+	if err := json.Unmarshal([]byte(stdout), &report); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range strings.Fields("job uid state steps epochs samples samplesPerSecond loss evaluation digest generations stepsRepeated exported") {
+		if _, ok := report[name]; !ok {
+			t.Errorf("%s is missing", name)
+		}
+	}
+	evaluation, _ := report["evaluation"].(map[string]any)
+	if evaluation["knn.top1"] != 0.8125 || evaluation["untrained.knn.top1"] != 0.7 {
+		t.Errorf("evaluation is %v", evaluation)
+	}
+}
+
+// TestWatchNotFound does not try again what will not be found.
+func TestWatchNotFound(t *testing.T) {
+	address := serve(t, &scripted{watch: func(func(*sslctlv1.Job)) error { return connect.NewError(connect.CodeNotFound, errInput) }})
+	c, err := newClient([]string{address}, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	err = c.watch(t.Context(), "7", func(*sslctlv1.Job) bool { return false })
+	if exitCode(err) != 5 {
+		t.Errorf("got %v, exit code %d", err, exitCode(err))
+	}
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"image"
+	"image/color"
+	"image/png"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// imageFolder makes a folder with two classes of three images each.
+func imageFolder(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, class := range []string{"bag", "boot"} {
+		if err := os.Mkdir(filepath.Join(dir, class), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 3 {
+			img := image.NewGray(image.Rect(0, 0, 8, 8))
+			img.SetGray(i, i, color.Gray{Y: 200})
+			f, err := os.Create(filepath.Join(dir, class, strconv.Itoa(i)+".png"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := png.Encode(f, img); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return dir
+}
+
+func TestDatasetPackAndInspect(t *testing.T) {
+	source, out := imageFolder(t), t.TempDir()
+	code, stdout, stderr := sslctl("", "dataset", "pack", source, out, "--name", "tiny", "--shards", "2")
+	want := "file://" + out + "/tiny-{000..001}.tar: 6 samples in 2 shards"
+	if code != 0 || !strings.HasPrefix(stdout, want) || !strings.Contains(stdout, "classes: bag, boot") || stderr != "" {
+		t.Fatalf("exit code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+
+	code, stdout, stderr = sslctl("", "dataset", "inspect", "file://"+out+"/tiny-{000..001}.tar", "--decode")
+	if code != 0 || !strings.Contains(stdout, "png+cls: 6") || !strings.Contains(stdout, "8×8 grey: 6") || !strings.Contains(stdout, "0: 3, 1: 3") {
+		t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+
+	if code, _, stderr := sslctl("", "dataset", "pack", source, out, "--name", "tiny"); code != 6 || !strings.Contains(stderr, "already exists") {
+		t.Errorf("packing again: exit code %d, stderr %q", code, stderr)
+	}
+	if code, _, stderr := sslctl("", "dataset", "pack", source+"/nothing", out, "--name", "other"); code != 1 && code != 3 || !strings.Contains(stderr, "nothing") {
+		t.Errorf("packing nothing: exit code %d, stderr %q", code, stderr)
+	}
+
+	first := filepath.Join(out, "tiny-000.tar")
+	data, err := os.ReadFile(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(first, data[:len(data)/3], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr = sslctl("", "dataset", "inspect", "file://"+out+"/tiny-*.tar", "-o", "json")
+	if code != 3 || !strings.Contains(stdout, `"problems"`) || !strings.Contains(stderr, "has problems") {
+		t.Errorf("a truncated shard: exit code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+	code, _, stderr = sslctl("", "dataset", "inspect", "file://"+out+"/none-*.tar")
+	if code != 3 || !strings.Contains(stderr, "nothing matches") {
+		t.Errorf("no shards: exit code %d, stderr %q", code, stderr)
+	}
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
+	"github.com/sslctl/sslctl/worker"
+)
+
+type exportReport struct {
+	Job  string `json:"job"`
+	UID  string `json:"uid"`
+	Step uint64 `json:"step"`
+	File string `json:"file"`
+}
+
+func newExportCommand(g *globals) *cobra.Command {
+	var step int64
+	cmd := &cobra.Command{
+		Use:   "export JOB FILE",
+		Short: "Write a job's encoder as safetensors",
+		Long: `Reads the newest complete checkpoint of a job (or the one at --step), verifies it, and writes the encoder to FILE as safetensors: without
+the projector, with PyTorch's names and shapes. The checkpoint is read by this process, so it must reach the job's checkpoint.uri and find its
+secretRef, as workers do.`,
+		Example: "  sslctl export fashion-moco encoder.safetensors",
+		Args:    arguments(2, 2, "the job's name or uid, or the file to write"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if step < -1 {
+				return &usageError{fmt.Sprintf("--step is %d; expected a step with a checkpoint", step), cmd.CommandPath()}
+			}
+			return runExport(cmd.Context(), g, args[0], args[1], step)
+		},
+	}
+	cmd.Flags().Int64Var(&step, "step", -1, "step of the checkpoint (default: the newest)")
+	return cmd
+}
+
+func runExport(ctx context.Context, g *globals, name, file string, step int64) error {
+	c, err := g.connect()
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	job, err := c.get(ctx, &sslctlv1.GetRequest{Job: name})
+	if err != nil {
+		return err
+	}
+	var at *uint64
+	if step >= 0 {
+		s := uint64(step)
+		at = &s
+	}
+	done, err := exportTo(ctx, job, file, at)
+	if err != nil {
+		return err
+	}
+	return g.print(exportReport{job.Name, job.Uid, done, file}, func(w io.Writer, _ bool) {
+		fmt.Fprintf(w, "%s, step %d: %s\n", job.Name, done, file)
+	})
+}
+
+// exportTo writes the encoder of a job's checkpoint to a file, whole or not at all.
+func exportTo(ctx context.Context, job *sslctlv1.Job, file string, step *uint64) (done uint64, err error) {
+	t, err := os.CreateTemp(filepath.Dir(file), ".sslctl-export-*")
+	if err != nil {
+		return 0, fmt.Errorf("exporting to %s: %w: %w", file, errInput, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(t.Name()))
+		}
+	}()
+	done, err = worker.Export(ctx, job.SpecYaml, job.Uid, step, t)
+	if err == nil {
+		err = t.Sync()
+	}
+	if closeErr := t.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return 0, fmt.Errorf("exporting to %s: %w", file, err)
+	}
+	if err := os.Chmod(t.Name(), 0o644); err != nil {
+		return 0, fmt.Errorf("exporting to %s: %w", file, err)
+	}
+	if err := os.Rename(t.Name(), file); err != nil {
+		return 0, fmt.Errorf("exporting to %s: %w", file, err)
+	}
+	return done, nil
+}

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+	"github.com/sslctl/sslctl/internal/jobspec"
+	"github.com/sslctl/sslctl/worker"
+)
+
+type workerOptions struct {
+	id     string
+	labels map[string]string
+}
+
+func newWorkerCommand(g *globals) *cobra.Command {
+	var o workerOptions
+	cmd := &cobra.Command{
+		Use:   "worker",
+		Short: "Run a worker",
+		Long: `Runs a worker until an interrupt or SIGTERM: it registers with the coordinators at --addr and takes part in the jobs that they give it. It
+uses all cores that GOMAXPROCS allows.
+
+A job refers to S3 credentials by name. This worker finds those of NAME in the files accessKey and secretKey of $` + jobspec.SecretsDir + `/NAME,
+or in SSLCTL_SECRET_NAME_ACCESS_KEY and SSLCTL_SECRET_NAME_SECRET_KEY.`,
+		Example: "  sslctl worker --addr 10.0.0.1:7600,10.0.0.2:7600,10.0.0.3:7600 --label rack=4",
+		Args:    arguments(0, 0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runWorker(cmd.Context(), g, o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.id, "id", hostname(), "name of this worker, unique in the cluster and the same at each start")
+	f.StringToStringVar(&o.labels, "label", nil, "key=value that status shows (repeatable)")
+	return cmd
+}
+
+func runWorker(ctx context.Context, g *globals, o workerOptions) error {
+	log, err := g.logger("info")
+	if err != nil {
+		return err
+	}
+	if _, err := g.connect(); err != nil { // checks the addresses
+		return err
+	}
+	return worker.Run(ctx, worker.Config{ID: o.id, Coordinators: g.addresses, Labels: o.labels, Version: version, Logger: log})
+}
