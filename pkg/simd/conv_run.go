@@ -32,7 +32,7 @@ type convGroup struct {
 const convLine = 12
 
 // convSmall is the number of multiply-adds below which a convolution is not worth a second thread.
-const convSmall = 1 << 18
+const convSmall = 1 << 21
 
 var convRuns = sync.Pool{New: func() any {
 	r := new(convRun)

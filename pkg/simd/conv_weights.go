@@ -141,24 +141,38 @@ func (r *weightRun) packX() {
 // packPatches packs rows first … first+count of the patch matrix (tap and channel, position), zero on the padding.
 func (r *weightRun) packPatches(panel []float32, first, count int) {
 	c := r.conv
+	clear(panel)
 	for i := range count {
 		t, channel := (first+i)/c.Cin, (first+i)%c.Cin
-		to := i
-		for n := r.image; n < r.image+r.images; n++ {
+		at := t%c.K - c.Pad // the input column of output column 0
+		lo, hi := insideColumns(at, c.Stride, c.W, c.OutW())
+		for n := range r.images {
 			for oh := range c.OutH() {
 				ih := oh*c.Stride + t/c.K - c.Pad
-				for ow := range c.OutW() {
-					iw := ow*c.Stride + t%c.K - c.Pad
-					v := float32(0)
-					if ih >= 0 && ih < c.H && iw >= 0 && iw < c.W {
-						v = r.x[((n*c.H+ih)*c.W+iw)*c.Cin+channel]
-					}
-					panel[to] = v
+				if ih < 0 || ih >= c.H || lo >= hi {
+					continue
+				}
+				from := (((r.image+n)*c.H+ih)*c.W+at+lo*c.Stride)*c.Cin + channel
+				to := ((n*c.OutH()+oh)*c.OutW()+lo)*tileRows + i
+				for range hi - lo {
+					panel[to] = r.x[from]
+					from += c.Stride * c.Cin
 					to += tileRows
 				}
 			}
 		}
 	}
+}
+
+// insideColumns returns the output columns [lo, hi) whose input column, at + column·stride, is inside an image of a width.
+func insideColumns(at, stride, width, outWidth int) (lo, hi int) {
+	if at < 0 {
+		lo = (-at + stride - 1) / stride
+	}
+	if width > at {
+		hi = min(outWidth, (width-1-at)/stride+1)
+	}
+	return lo, hi
 }
 
 func (r *weightRun) packY() {

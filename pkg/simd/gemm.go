@@ -10,7 +10,8 @@ const (
 	gemmDepth = 256     // inner elements a block: a 16-column panel of B is 16 KB and stays in the first-level cache
 	gemmRows  = 96      // rows of A a unit: 96 KB of A stay in the second-level cache beside the panels
 	gemmCols  = 512     // columns of B packed at a time
-	gemmSmall = 1 << 16 // multiply-adds below which a product is not worth a second thread
+	gemmUnits = 8       // units of work aimed at
+	gemmSmall = 1 << 21 // multiply-adds below which a product is not worth a second thread
 )
 
 // Gemm computes C = alpha·op(A)·op(B) + beta·C, where op(A) is (m, k), op(B) is (k, n), C is (m, n) and op transposes where the flag is
@@ -109,10 +110,11 @@ func (g *gemm) block() {
 	panels := (g.cols + tileCols - 1) / tileCols
 	rowUnits := (g.m + gemmRows - 1) / gemmRows
 	g.packed.floats(panels * g.depth * tileCols)
-	// A unit of work is one run of rows by a few panels: enough units for the threads, but each with panels to share its packed rows.
+	// A unit of work is one run of rows by a run of panels: enough units for the threads, but each brings its rows together anew.
 	g.panels = panels
 	if g.m*g.cols*g.depth > gemmSmall {
-		g.panels = max(4, panels/4)
+		split := min((gemmUnits+rowUnits-1)/rowUnits, max(1, panels/4))
+		g.panels = (panels + split - 1) / split
 	}
 	g.colUnits = (panels + g.panels - 1) / g.panels
 	if units := rowUnits * g.colUnits; units > 1 {

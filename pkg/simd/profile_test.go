@@ -1,0 +1,104 @@
+package simd
+
+import (
+	"encoding/binary"
+	"hash/fnv"
+	"math"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// plain returns numbers in [−1, 1) that are the same on every machine.
+func plain(n int, seed uint32) []float32 {
+	s := make([]float32, n)
+	for i := range s {
+		seed = seed*1664525 + 1013904223
+		s[i] = float32(int32(seed)>>8) / (1 << 23)
+	}
+	return s
+}
+
+// arithmeticDigest hashes results of all kernels whose sums have an order.
+func arithmeticDigest() uint64 {
+	h := fnv.New64a()
+	add := func(s ...float32) {
+		for _, v := range s {
+			var word [4]byte
+			binary.LittleEndian.PutUint32(word[:], math.Float32bits(v))
+			h.Write(word[:])
+		}
+	}
+	const m, n, k = 19, 35, 530
+	a, b, c := plain(m*k, 1), plain(n*k, 2), plain(m*n, 3)
+	for flags := range 4 {
+		tA, tB := flags&1 != 0, flags&2 != 0
+		Gemm(tA, tB, m, n, k, 0.7, a, pick(tA, m, k), b, pick(tB, k, n), 0.3, c, n)
+		add(c...)
+	}
+	for _, g := range []Conv{
+		{N: 9, H: 7, W: 7, Cin: 10, Cout: 18, K: 3, Stride: 2, Pad: 1},
+		{N: 2, H: 20, W: 17, Cin: 1, Cout: 5, K: 3, Stride: 1, Pad: 1},
+	} {
+		x, w, dy := plain(g.N*g.H*g.W*g.Cin, 4), plain(g.K*g.K*g.Cin*g.Cout, 5), plain(g.N*g.OutH()*g.OutW()*g.Cout, 6)
+		y, dx, dw := make([]float32, len(dy)), make([]float32, len(x)), make([]float32, len(w))
+		g.Forward(y, x, w)
+		g.BackwardData(dx, dy, w)
+		g.BackwardWeights(dw, dy, x)
+		add(y...)
+		add(dx...)
+		add(dw...)
+	}
+	const rows, cols = 300, 29
+	x, y, out := plain(rows*cols, 7), plain(rows*cols, 8), make([]float32, rows*cols)
+	row := plain(cols, 9)
+	add(Dot(x, y), Sum(x), ExpSum(out, x, 0.5))
+	add(out...)
+	sums := make([]float32, cols)
+	for _, f := range []func(){
+		func() { ColumnSum(sums, x, rows, cols) },
+		func() { ColumnSqDev(sums, x, row, rows, cols) },
+		func() { ColumnDot(sums, x, y, rows, cols) },
+		func() { ColumnDotDev(sums, x, y, row, rows, cols) },
+	} {
+		f()
+		add(sums...)
+	}
+	ScaleShift(out, x, row, row, rows, cols)
+	Affine2(out, out, y, row, row, row, rows, cols)
+	Axpy(out, 0.3, x)
+	add(out...)
+	for _, v := range x[:100] {
+		add(Exp1(80*v), Log(v*v), Sqrt(v*v))
+	}
+	return h.Sum64()
+}
+
+// A change of these digests is a change of the arithmetic: it needs a new version in the profile's name.
+func TestProfileNamesTheArithmetic(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		want := map[string]uint64{
+			profileFMA:      0x63d78494c842ea75,
+			profilePortable: 0xb0db953673ac95ca,
+		}[Profile()]
+		if got := arithmeticDigest(); got != want {
+			t.Errorf("profile %s computes %#x, want %#x", Profile(), got, want)
+		}
+	})
+}
+
+func TestEnvironmentForcesThePortableProfile(t *testing.T) {
+	if os.Getenv("SSLCTL_SIMD") == "portable" {
+		if Profile() != profilePortable {
+			t.Fatalf("profile %s although SSLCTL_SIMD=portable", Profile())
+		}
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestEnvironmentForcesThePortableProfile$", "-test.v")
+	cmd.Env = append(os.Environ(), "SSLCTL_SIMD=portable")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "PASS") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
