@@ -44,7 +44,10 @@ func openSource(o PackOptions) (source, error) {
 }
 
 // idxSource is a pair of IDX files: images (N, H, W) or (N, H, W, 3), and N labels.
-type idxSource struct{ images, labels IDX }
+type idxSource struct {
+	images, labels IDX
+	encoder        png.Encoder
+}
 
 func openIDX(images, labels string, limit int) (*idxSource, error) {
 	if labels == "" {
@@ -54,7 +57,7 @@ func openIDX(images, labels string, limit int) (*idxSource, error) {
 			return nil, fmt.Errorf("%w: %s: no \"images\" in its name to find the labels by; name the label file too", ErrFormat, images)
 		}
 	}
-	s := &idxSource{}
+	s := &idxSource{encoder: png.Encoder{BufferPool: &onePNG{}}}
 	var err error
 	if s.images, err = readIDX(images, "IDX images", limit, 3, 4); err != nil {
 		return nil, err
@@ -91,11 +94,17 @@ func (s *idxSource) sample(i int) (string, []fileMember, error) {
 		img = rgba
 	}
 	var b bytes.Buffer
-	if err := png.Encode(&b, img); err != nil {
+	if err := s.encoder.Encode(&b, img); err != nil {
 		return "", nil, fmt.Errorf("encode image %d: %w", i, err)
 	}
 	return fmt.Sprintf("%08d", i), []fileMember{{"png", b.Bytes()}}, nil
 }
+
+// onePNG keeps the encoder's buffers from one image to the next: making them takes longer than a small image.
+type onePNG struct{ b *png.EncoderBuffer }
+
+func (o *onePNG) Get() *png.EncoderBuffer  { return o.b }
+func (o *onePNG) Put(b *png.EncoderBuffer) { o.b = b }
 
 // folderSource is a folder with a sub-folder for each class; images keep their encoded bytes.
 type folderSource struct {
