@@ -15,7 +15,7 @@ build: bin/sslctl ## build bin/sslctl, one static binary
 
 .PHONY: bin/sslctl
 bin/sslctl:
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/sslctl
+	CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o $@ ./cmd/sslctl
 
 data: bin/sslctl ## pack the shipped Fashion-MNIST images as WebDataset shards under .sslctl/data
 	@bash scripts/demo-data.sh bin/sslctl $(STATE)/data

@@ -8,5 +8,6 @@ if [ -e "$out/.complete" ]; then
 fi
 rm -rf "$out"
 mkdir -p "$out"
-PACK_COMMANDS
+"$sslctl" dataset pack "$from/train-images-idx3-ubyte.gz" "$out" --name fashion-train --samples-per-shard 1000
+"$sslctl" dataset pack "$from/test-images-idx3-ubyte.gz" "$out" --name fashion-test --samples-per-shard 1000
 touch "$out/.complete"

@@ -21,9 +21,12 @@ type permanentError struct{ error }
 
 func (e permanentError) Unwrap() error { return e.error }
 
-// permanent marks err, unless it is the end of the session or a lost peer, which the next generation cures.
+// permanent marks err, unless it is the end of the session or a failure of the ring, which the next generation cures.
 func permanent(err error) error {
-	if err == nil || errors.Is(err, errStopped) || errors.Is(err, context.Canceled) || errors.Is(err, allreduce.ErrPeerLost) {
+	var lost *allreduce.ErrPeerLost
+	switch {
+	case err == nil, errors.Is(err, errStopped), errors.Is(err, context.Canceled), errors.As(err, &lost),
+		errors.Is(err, allreduce.ErrBroken), errors.Is(err, allreduce.ErrClosed), errors.Is(err, allreduce.ErrTransportClosed):
 		return err
 	}
 	return permanentError{err}
@@ -81,7 +84,7 @@ func (s *session) conclude(err error) {
 	}
 	failure := &sslctlv1.Failure{Message: err.Error()}
 	failure.Permanent = errors.As(err, &permanentError{})
-	var lost *allreduce.PeerLostError
+	var lost *allreduce.ErrPeerLost
 	if errors.As(err, &lost) {
 		failure.Suspect, failure.SuspectRank = true, uint32(lost.Rank)
 	}
@@ -118,7 +121,7 @@ func (s *session) run(ctx context.Context) error {
 		return permanent(err)
 	}
 	if s.assignment.Rank == 0 {
-		s.report.update(true, func(m *sslctlv1.HeartbeatRequest) { m.Plan = source.plan(run.step) })
+		s.report.update(true, func(m *sslctlv1.HeartbeatRequest) { m.Plan = source.plan(run.Step) })
 	}
 	return permanent(run.train(ctx))
 }

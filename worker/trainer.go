@@ -109,11 +109,13 @@ func (t *trainer) train(ctx context.Context) (err error) {
 	return t.finish(ctx)
 }
 
-// control is what every rank says before each step.
+// control is what every rank says before each step, and when it has opened the data.
 type control struct {
 	Pause   bool     `json:"pause,omitempty"`
 	Error   string   `json:"error,omitempty"`
 	Corrupt []string `json:"corrupt,omitempty"`
+	// Fingerprint is of the data set, once, when it has been opened.
+	Fingerprint string `json:"fingerprint,omitempty"`
 }
 
 // agree exchanges what each rank has met since the last step, so that all ranks pause, fail or go on in the same step.
@@ -238,7 +240,7 @@ func (t *trainer) afterStep(ctx context.Context) error {
 			}
 		}
 		if evaluate && t.eval != nil {
-			if err := t.eval.submit(ctx, t.Step, t.source.epoch(t.Step), t.task.Snapshot()); err != nil {
+			if err := t.eval.submit(ctx, t.Step, t.source.epoch(t.Step), t.task.Snapshot); err != nil {
 				return err
 			}
 		}
@@ -302,7 +304,7 @@ func (t *trainer) pause(ctx context.Context) error {
 		return err
 	}
 	if t.eval != nil {
-		if err := t.eval.wait(ctx); err != nil {
+		if err := t.eval.finish(ctx); err != nil {
 			return err
 		}
 	}
@@ -323,7 +325,12 @@ func (t *trainer) finish(ctx context.Context) error {
 	}
 	if t.session.assignment.Rank == 0 {
 		if t.eval != nil {
-			if err := t.eval.finish(ctx, t.Step, t.source.epoch(t.Step), t.task.Snapshot()); err != nil {
+			// After a restart at the last step, its measurement may be missing.
+			if err := t.eval.submit(ctx, t.Step, t.source.epoch(t.Step), t.task.Snapshot); err != nil {
+				return err
+			}
+			t.session.report.phase(sslctlv1.Phase_PHASE_RUNNING, "evaluating the encoder")
+			if err := t.eval.finish(ctx); err != nil {
 				return err
 			}
 		}

@@ -78,28 +78,29 @@ func (a *agent) run(ctx context.Context) error {
 	if err := a.register(ctx); err != nil {
 		return ignoreEnd(ctx, err)
 	}
-	interval := time.Duration(a.registered.HeartbeatMs) * time.Millisecond
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
 	for {
 		if err := a.heartbeat(ctx); err != nil {
 			return ignoreEnd(ctx, err)
 		}
+		interval := time.Duration(a.registered.HeartbeatMs) * time.Millisecond
 		// At most four heartbeats an interval, however many there is reason for.
-		pause := time.NewTimer(interval / 4)
-		select {
-		case <-ctx.Done():
-			pause.Stop()
+		if !pause(ctx, interval/4, nil) || !pause(ctx, interval-interval/4, a.kick) {
 			return nil
-		case <-pause.C:
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		case <-a.kick:
 		}
 	}
+}
+
+// pause returns after a time, or earlier when woken; it is false when ctx has ended.
+func pause(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-wake:
+	case <-timer.C:
+	}
+	return true
 }
 
 // ignoreEnd turns the error of a call that the end of ctx cut short into nil.
@@ -134,10 +135,8 @@ func (a *agent) register(ctx context.Context) error {
 			return err
 		}
 		a.config.Logger.Warn("cannot register, trying again", zap.Duration("in", wait), zap.Error(err))
-		select {
-		case <-ctx.Done():
+		if !pause(ctx, wait, nil) {
 			return context.Cause(ctx)
-		case <-time.After(wait):
 		}
 	}
 }
@@ -159,6 +158,9 @@ func (a *agent) heartbeat(ctx context.Context) error {
 		return err
 	case response.RegisterAgain:
 		return a.register(ctx)
+	}
+	if response.HeartbeatMs > 0 {
+		a.registered.HeartbeatMs = response.HeartbeatMs
 	}
 	return a.follow(ctx, response)
 }

@@ -67,7 +67,7 @@ func (k Key) Normal(i uint64) float64 {
 	hi, lo := philox(k.lo, i, k.hi)
 	u := (float64(hi>>11) + 0.5) * 0x1p-53 // in (0, 1): its logarithm is finite
 	v := float64(lo>>11) * 0x1p-53
-	return sqrt(-2*Log(u)) * Cos(2*pi*v)
+	return sqrt(-2*Log(u)) * Cos(float64(2*pi*v))
 }
 
 // Permute maps i to its image under this key's permutation of [0, n). It panics unless i < n. The permutation is a six-round Feistel

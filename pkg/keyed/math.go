@@ -73,7 +73,7 @@ func Pow(x, y float64) float64 {
 }
 
 // Cos is the cosine of x in radians, for |x| ≤ 2²⁰: absolute error below 1e-15·max(1, |x|).
-func Cos(x float64) float64 { return Sin(x + pi/2) }
+func Cos(x float64) float64 { return Sin(float64(x) + pi/2) }
 
 // Sin is the sine of x in radians, for |x| ≤ 2²⁰: absolute error below 1e-15·max(1, |x|).
 func Sin(x float64) float64 {

@@ -1,0 +1,162 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/sslctl/sslctl/pkg/allreduce"
+	"github.com/sslctl/sslctl/pkg/task"
+	"github.com/sslctl/sslctl/pkg/transform"
+	"github.com/sslctl/sslctl/shard"
+	"gorgonia.org/tensor"
+)
+
+// prefetch is how many micro-batches of a virtual rank are ready or in use at most: one in the step, one behind it, one in the making.
+const prefetch = 3
+
+// views are the fields that every sample becomes, in the order of their keys.
+var views = []string{"view1", "view2"}
+
+// loaded is this rank's part of one global batch.
+type loaded struct {
+	own     []task.Batch // of the owned virtual ranks, in order
+	corrupt []string     // samples that were replaced in it
+}
+
+// loader makes the micro-batches of the owned virtual ranks ahead of the step, one goroutine for each virtual rank.
+type loader struct {
+	streams []*stream
+	cancel  context.CancelFunc
+	wait    sync.WaitGroup
+}
+
+// stream is one virtual rank's sequence of micro-batches.
+type stream struct {
+	virtualRank int
+	ready       chan microBatch
+	free        chan task.Batch
+}
+
+type microBatch struct {
+	batch   task.Batch
+	corrupt []string
+	err     error // the stream ends with it
+}
+
+func newLoader(ctx context.Context, s *session, src *source, g *allreduce.Group, step uint64) *loader {
+	ctx, cancel := context.WithCancel(ctx)
+	l := &loader{cancel: cancel}
+	lo, hi := g.Owned()
+	size := s.job.Spec.Training.MicroBatch()
+	for v := lo; v < hi; v++ {
+		st := &stream{virtualRank: v, ready: make(chan microBatch, prefetch), free: make(chan task.Batch, prefetch)}
+		for range prefetch {
+			b := task.Batch{VirtualRank: v, Positions: make([]uint64, size), Fields: map[string]*tensor.Dense{}}
+			for _, view := range views {
+				b.Fields[view] = src.batcher.New(size)
+			}
+			st.free <- b
+		}
+		l.streams = append(l.streams, st)
+		l.wait.Go(func() { st.run(ctx, s, src, step) })
+	}
+	return l
+}
+
+func (l *loader) close() {
+	l.cancel()
+	l.wait.Wait()
+}
+
+// next returns the micro-batches of the next step. The error of the lowest virtual rank wins, so that it is always the same one.
+func (l *loader) next(ctx context.Context) (*loaded, error) {
+	out := &loaded{}
+	for _, st := range l.streams {
+		select {
+		case m := <-st.ready:
+			if m.err != nil {
+				return nil, m.err
+			}
+			out.own = append(out.own, m.batch)
+			out.corrupt = append(out.corrupt, m.corrupt...)
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	return out, nil
+}
+
+// release gives the buffers of a batch back to their streams.
+func (l *loader) release(b *loaded) {
+	for i, st := range l.streams {
+		st.free <- b.own[i] // never blocks: the channel holds all of the stream's buffers
+	}
+}
+
+// run fills one micro-batch after the other until the job's last step, the end of ctx or an error.
+func (st *stream) run(ctx context.Context, s *session, src *source, step uint64) {
+	reader, err := src.reader(ctx, st.virtualRank, step)
+	if err != nil {
+		st.ready <- microBatch{err: err}
+		return
+	}
+	defer reader.Close()
+	images := make([]transform.Image, s.job.Spec.Training.MicroBatch())
+	for ; step < src.totalSteps; step++ {
+		var b task.Batch
+		select {
+		case b = <-st.free:
+		case <-ctx.Done():
+			return
+		}
+		corrupt, err := st.fill(ctx, s, src, reader, b, images)
+		m := microBatch{b, corrupt, err}
+		select {
+		case st.ready <- m:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// fill reads the samples of one micro-batch and makes their views.
+func (st *stream) fill(ctx context.Context, s *session, src *source, reader *shard.Reader, b task.Batch, images []transform.Image) (corrupt []string, err error) {
+	channels := s.job.Spec.Model.Image.Channels
+	for i := range images {
+		position, sample, err := reader.Next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		b.Positions[i] = position
+		for attempt := uint64(0); ; attempt++ {
+			images[i], err = transform.Decode(sample.Members, channels)
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, transform.ErrCorrupt) {
+				return nil, fmt.Errorf("sample %s: %w", sample.Key, err)
+			}
+			corrupt = append(corrupt, fmt.Sprintf("%s: %v", sample.Key, err))
+			if s.job.Spec.Dataset.MaxCorrupt == 0 {
+				break // the ranks agree on the failure before the batch is used
+			}
+			if sample, err = reader.Replacement(ctx, position, attempt); err != nil {
+				return nil, fmt.Errorf("replace corrupt sample: %w", err)
+			}
+		}
+		if err != nil {
+			return corrupt, nil
+		}
+	}
+	for view, name := range views {
+		if err := src.batcher.View(b.Fields[name], images, b.Positions, uint64(view), src.key); err != nil {
+			return nil, err
+		}
+	}
+	return corrupt, nil
+}

@@ -1,0 +1,78 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sslctl/sslctl/internal/bus"
+	"github.com/sslctl/sslctl/pkg/allreduce"
+	"github.com/sslctl/sslctl/proto"
+	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
+	"go.uber.org/zap"
+)
+
+// joinPatience is how many times detectWithin the ranks of a new generation wait for each other. It covers heartbeats that carry the
+// assignment to each of them and the opening of their stores; who is dead by then, the coordinators have noticed long before.
+const joinPatience = 15
+
+// ring is this rank's place among the workers of a generation.
+type ring struct {
+	group *allreduce.Group
+	close func()
+}
+
+// join connects to NATS and meets the other ranks.
+func (s *session) join(ctx context.Context) (*ring, error) {
+	a := s.assignment
+	within := s.job.Spec.FaultTolerance.DetectWithin.Std()
+	if int(a.Rank) >= len(a.Members) {
+		return nil, permanentError{fmt.Errorf("join generation %d: rank %d of %d members", a.Generation, a.Rank, len(a.Members))}
+	}
+	starts := make([]int, 0, len(a.Members)+1)
+	for _, m := range a.Members {
+		starts = append(starts, int(m.VirtualRankLo))
+	}
+	starts = append(starts, s.job.Spec.Training.VirtualRanks)
+
+	bounded, cancel := context.WithTimeoutCause(ctx, joinPatience*within, fmt.Errorf("the other ranks did not come within %v", joinPatience*within))
+	defer cancel()
+	s.report.phase(sslctlv1.Phase_PHASE_PREPARING, "connecting to NATS")
+	urls := s.agent.registered.NatsUrls
+	conn, err := bus.Connect(bounded, urls, s.agent.config.ID, s.log)
+	if err != nil {
+		return nil, fmt.Errorf("join generation %d: %w", a.Generation, err)
+	}
+	disconnect := func() {
+		if err := bus.Close(conn, within); err != nil {
+			s.log.Debug("closed the connection to NATS", zap.Error(err))
+		}
+	}
+	group, err := allreduce.NewGroup(allreduce.Config{
+		Rank: int(a.Rank), World: len(a.Members), VirtualRanks: s.job.Spec.Training.VirtualRanks, Starts: starts,
+		JobUID: a.JobUid, Generation: a.Generation, BucketElements: int(s.job.Spec.Sync.BucketBytes) / 4, DetectWithin: within,
+	}, allreduce.NewNATSTransport(conn, proto.RingSubject(s.agent.registered.Cluster, a.JobUid, a.Generation), int(a.Rank)))
+	if err != nil {
+		disconnect()
+		return nil, permanentError{fmt.Errorf("join generation %d: %w", a.Generation, err)}
+	}
+	r := &ring{group: group, close: func() {
+		if err := group.Close(); err != nil {
+			s.log.Debug("closed the ring", zap.Error(err))
+		}
+		disconnect()
+	}}
+	s.report.phase(sslctlv1.Phase_PHASE_PREPARING, fmt.Sprintf("waiting for the other %d ranks", len(a.Members)-1))
+	start := time.Now()
+	if err := group.Join(bounded); err != nil {
+		r.close()
+		if ctx.Err() == nil && bounded.Err() != nil {
+			err = errors.Join(context.Cause(bounded), err)
+		}
+		return nil, fmt.Errorf("join generation %d: %w", a.Generation, err)
+	}
+	s.log.Info("joined the ring", zap.Int("ranks", len(a.Members)), zap.Duration("after", time.Since(start)))
+	s.report.phase(sslctlv1.Phase_PHASE_READY, "opening the data")
+	return r, nil
+}
