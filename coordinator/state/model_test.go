@@ -3,6 +3,7 @@ package state_test
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -15,7 +16,7 @@ import (
 func TestNoCommandBreaksTheState(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s, second := state.New(), state.New()
-		index := uint64(0)
+		index, before := uint64(0), text(t, s)
 		for range rapid.IntRange(30, 80).Draw(t, "commands") {
 			index += rapid.Uint64Range(1, 3).Draw(t, "gap")
 			c := command(t, s)
@@ -27,7 +28,6 @@ func TestNoCommandBreaksTheState(t *testing.T) {
 			if c, err = state.Decode(data); err != nil {
 				t.Fatal(err)
 			}
-			before := text(t, s)
 			next, result := state.Apply(s, index, c)
 			if text(t, s) != before {
 				t.Fatalf("command %s changed the state before it", data)
@@ -44,13 +44,14 @@ func TestNoCommandBreaksTheState(t *testing.T) {
 					t.Fatalf("after %s: job %+v became %+v", data, j, after)
 				}
 			}
-			if second, _ = state.Apply(second, index, c); text(t, second) != text(t, next) {
+			after := text(t, next)
+			if second, _ = state.Apply(second, index, c); text(t, second) != after {
 				t.Fatalf("two coordinators differ after %s", data)
 			}
-			if second, err = state.Read(bytes.NewReader([]byte(text(t, second)))); err != nil {
+			if second, err = state.Read(strings.NewReader(after)); err != nil {
 				t.Fatal(err)
 			}
-			s = next
+			s, before = next, after
 		}
 	})
 }
