@@ -212,7 +212,7 @@ func TestSubmitFollows(t *testing.T) {
 		t.Errorf("exit code %d, stderr %q", code, stderr)
 	}
 	compareGolden(t, "testdata/completed.json", stdout)
-	for _, want := range []string{"job small has uid 7", "small: step 0/40  epoch 0.00/1  1234 samples/s",
+	for _, want := range []string{"job small has uid 7", "small: step 0/40  epoch 0.0/1  1234 samples/s",
 		"evaluated at step 20 (epoch 0.50): knn.top1 0.7500", "small: step 40/40  completed"} {
 		if !strings.Contains(stderr, want) {
 			t.Errorf("progress %q lacks %q", stderr, want)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/schollz/progressbar/v3"
 	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
@@ -70,12 +71,12 @@ func headline(j *sslctlv1.Job, e *eta) string {
 		}
 		return text
 	}
-	parts := []string{"epoch " + epochText(j)}
+	parts := []string{fmt.Sprintf("epoch %.1f/%g", j.Epoch, j.EpochsTotal)}
 	if j.SamplesPerSecond > 0 {
 		parts = append(parts, rateText(j.SamplesPerSecond)+" samples/s")
 	}
 	if j.Step > 0 {
-		parts = append(parts, "loss "+lossText(j))
+		parts = append(parts, fmt.Sprintf("loss %.3f", j.Loss))
 	}
 	if known {
 		parts = append(parts, "ETA "+durationText(left))
@@ -148,10 +149,10 @@ func (p *barProgress) update(j *sslctlv1.Job) {
 	if p.screen.bar == nil || p.total != j.StepsTotal {
 		p.screen.clear()
 		p.total = j.StepsTotal
-		p.screen.bar = newBar(p.screen.w, p.width, p.total)
+		p.screen.bar = newBar(p.screen.w, p.total)
 	}
 	bar := p.screen.bar
-	bar.Describe(j.Name + "  " + headline(j, &p.eta))
+	bar.Describe(p.fit(j, headline(j, &p.eta)))
 	if p.total > 0 {
 		_ = bar.Set64(int64(min(j.Step, p.total)))
 	} else {
@@ -159,15 +160,34 @@ func (p *barProgress) update(j *sslctlv1.Job) {
 	}
 }
 
-func newBar(w io.Writer, width int, total uint64) *progressbar.ProgressBar {
+// barWidth is the width of the bar alone, barFrame what the library writes around it: " 100% |", "| (" and ") ".
+const (
+	barWidth = 8
+	barFrame = 12
+)
+
+// fit cuts the text before the bar so that the line fits the terminal: one that wraps cannot be redrawn.
+func (p *barProgress) fit(j *sslctlv1.Job, text string) string {
+	room := p.width - 1 - barWidth - barFrame - len(outOf(j.StepsTotal, j.StepsTotal))
+	if long := j.Name + "  " + text; utf8.RuneCountInString(long) <= room {
+		return long
+	}
+	if runes := []rune(text); len(runes) > room {
+		return string(runes[:max(room-1, 1)]) + "…"
+	}
+	return text
+}
+
+func newBar(w io.Writer, total uint64) *progressbar.ProgressBar {
 	most := int64(total)
 	if total == 0 {
 		most = -1 // a spinner until the data is indexed
 	}
 	return progressbar.NewOptions64(most,
-		progressbar.OptionSetWriter(w), progressbar.OptionSetWidth(max(10, min(30, width-90))), progressbar.OptionShowCount(),
+		progressbar.OptionSetWriter(w), progressbar.OptionSetWidth(barWidth), progressbar.OptionShowCount(),
 		progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false),
-		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSpinnerType(14))
+		// The spinner turns with the updates: a goroutine of the library's would go on drawing after close.
+		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSpinnerType(14), progressbar.OptionSetSpinnerChangeInterval(0))
 }
 
 func (p *barProgress) close() {

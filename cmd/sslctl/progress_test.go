@@ -1,0 +1,65 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
+)
+
+// TestBarFits draws every line within the terminal, with what matters whole on 80 columns.
+func TestBarFits(t *testing.T) {
+	j := &sslctlv1.Job{Name: "fashion-moco", State: sslctlv1.JobState_JOB_STATE_RUNNING, Step: 390, StepsTotal: 390, Epoch: 9.99, EpochsTotal: 10,
+		SamplesPerSecond: 1234, Loss: 6.49}
+	for _, width := range []int{20, 80, 200} {
+		p := &barProgress{width: width}
+		long := headline(j, &p.eta) + "  ETA 1m02s"
+		text := p.fit(j, long)
+		if width >= 80 && !strings.Contains(text, long) {
+			t.Errorf("%d columns: %q", width, text)
+		}
+		if n := utf8.RuneCountInString(text) + barWidth + barFrame + len("390/390"); width >= 80 && n >= width {
+			t.Errorf("%d columns: the line takes %d", width, n)
+		}
+	}
+}
+
+// TestScreen clears the bar before a line of the log.
+func TestScreen(t *testing.T) {
+	var out bytes.Buffer
+	s := &screen{w: &out}
+	s.bar = newBar(&out, 10)
+	if err := s.bar.Set(3); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Write([]byte("a line\n")); err != nil {
+		t.Fatal(err)
+	}
+	drawn := out.String()
+	if !strings.Contains(drawn, "(3/10)") || !strings.HasSuffix(drawn, "\ra line\n") {
+		t.Errorf("drawn %q", drawn)
+	}
+}
+
+func TestLineProgress(t *testing.T) {
+	var out bytes.Buffer
+	p := newProgress(&screen{w: &out})
+	j := running(1)
+	p.update(j)
+	j.Step = 2
+	p.update(j) // too soon
+	j.Evaluations = []*sslctlv1.Evaluation{{Step: 2, Epoch: 0.05, Values: map[string]float64{"knn.top1": 0.5}}}
+	p.update(j)
+	p.update(completed())
+	p.close()
+	want := `small: step 1/40  epoch 0.0/1  1234 samples/s  loss 7.250
+small: evaluated at step 2 (epoch 0.05): knn.top1 0.5000
+small: evaluated at step 40 (epoch 1.00): knn.top1 0.8125  linear.top1 0.8250
+small: step 40/40  completed
+`
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
