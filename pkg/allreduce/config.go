@@ -34,7 +34,7 @@ type Config struct {
 	FrameBytes int
 	// WindowBytes bounds what is on its way to a neighbour or waits there; 4 MiB if 0, at least 4 frames.
 	WindowBytes int
-	// DetectWithin is how long a neighbour may be silent before it counts as lost; 2 s if 0. A neighbour sends four keepalives in that
+	// DetectWithin is how long a neighbour may be silent before it counts as lost; 2 s if 0. A neighbour sends eight keepalives in that
 	// time whatever it computes. While this rank itself is cut off from the transport, 3·DetectWithin apply, so that a lost NATS server
 	// may be replaced by another; neighbours that are not cut off still give this rank DetectWithin only.
 	DetectWithin time.Duration
@@ -56,41 +56,41 @@ func Cut(v, w int) []int {
 // filled returns c with defaults in place of zeros, or an error that names the field.
 func (c Config) filled() (Config, error) {
 	if c.VirtualRanks < 1 || c.VirtualRanks > MaxVirtualRanks {
-		return c, fmt.Errorf("VirtualRanks is %d; expected 1 to %d", c.VirtualRanks, MaxVirtualRanks)
+		return c, fmt.Errorf("config: VirtualRanks is %d; expected 1 to %d", c.VirtualRanks, MaxVirtualRanks)
 	}
 	if c.World < 1 || c.World > c.VirtualRanks {
-		return c, fmt.Errorf("World is %d; expected 1 to VirtualRanks (%d): surplus workers are spares, not ranks", c.World, c.VirtualRanks)
+		return c, fmt.Errorf("config: World is %d; expected 1 to VirtualRanks (%d): surplus workers are spares, not ranks", c.World, c.VirtualRanks)
 	}
 	if c.Rank < 0 || c.Rank >= c.World {
-		return c, fmt.Errorf("Rank is %d; expected 0 to %d", c.Rank, c.World-1)
+		return c, fmt.Errorf("config: Rank is %d; expected 0 to %d", c.Rank, c.World-1)
 	}
 	if c.Starts == nil {
 		c.Starts = Cut(c.VirtualRanks, c.World)
 	}
 	if len(c.Starts) != c.World+1 || c.Starts[0] != 0 || c.Starts[c.World] != c.VirtualRanks {
-		return c, fmt.Errorf("Starts is %v; expected %d numbers from 0 to %d", c.Starts, c.World+1, c.VirtualRanks)
+		return c, fmt.Errorf("config: Starts is %v; expected %d numbers from 0 to %d", c.Starts, c.World+1, c.VirtualRanks)
 	}
 	for r := range c.World {
 		if c.Starts[r] >= c.Starts[r+1] {
-			return c, fmt.Errorf("Starts is %v; rank %d owns no virtual rank", c.Starts, r)
+			return c, fmt.Errorf("config: Starts is %v; rank %d owns no virtual rank", c.Starts, r)
 		}
 	}
 	if c.BucketElements < 0 || c.FrameBytes < 0 || c.WindowBytes < 0 || c.DetectWithin < 0 {
-		return c, errors.New("BucketElements, FrameBytes, WindowBytes and DetectWithin must not be negative")
+		return c, errors.New("config: BucketElements, FrameBytes, WindowBytes and DetectWithin must not be negative")
 	}
 	c.BucketElements = ceilBlocks(or(c.BucketElements, defaultBucketElements)) * Block
 	c.FrameBytes = or(c.FrameBytes, defaultFrameBytes)
 	if c.FrameBytes < 4*Block {
-		return c, fmt.Errorf("FrameBytes is %d; expected at least %d, one block", c.FrameBytes, 4*Block)
+		return c, fmt.Errorf("config: FrameBytes is %d; expected at least %d, one block", c.FrameBytes, 4*Block)
 	}
 	c.WindowBytes = or(c.WindowBytes, max(defaultWindowBytes, 4*(c.FrameBytes+headerBytes)))
 	if c.WindowBytes < 4*(c.FrameBytes+headerBytes) {
 		// The receiver reports what it took in eighths of a window; a window of less than four frames could stand still meanwhile.
-		return c, fmt.Errorf("WindowBytes is %d; expected at least four frames with their headers (%d)", c.WindowBytes, 4*(c.FrameBytes+headerBytes))
+		return c, fmt.Errorf("config: WindowBytes is %d; expected at least four frames with their headers (%d)", c.WindowBytes, 4*(c.FrameBytes+headerBytes))
 	}
 	c.DetectWithin = or(c.DetectWithin, defaultDetectWithin)
 	if c.DetectWithin < 10*time.Millisecond {
-		return c, fmt.Errorf("DetectWithin is %s; expected at least 10ms", c.DetectWithin)
+		return c, fmt.Errorf("config: DetectWithin is %s; expected at least 10ms", c.DetectWithin)
 	}
 	if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
 		return c, errors.New("frames hold little-endian numbers and are summed in place; this machine is big-endian")

@@ -111,6 +111,9 @@ func (l *link) start() {
 
 // frame returns a frame with room for n payload bytes.
 func (l *link) frame(n int) *frame {
+	if !l.large(headerBytes + n) {
+		return &frame{buf: make([]byte, headerBytes+n)}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for len(l.free) > 0 {
@@ -120,12 +123,15 @@ func (l *link) frame(n int) *frame {
 			return &frame{buf: buf[:headerBytes+n]}
 		}
 	}
-	return &frame{buf: make([]byte, headerBytes+n, headerBytes+max(n, l.config.FrameBytes))}
+	return &frame{buf: make([]byte, headerBytes+n, headerBytes+l.config.FrameBytes)}
 }
+
+// large says whether a buffer is worth keeping: it will hold most full frames.
+func (l *link) large(n int) bool { return n >= l.config.FrameBytes/2 }
 
 // recycle takes back a frame's buffer. Callers hold mu and use the frame no more.
 func (l *link) recycle(f *frame) {
-	if f != l.writing && len(l.free) < 2*l.config.WindowBytes/(l.config.FrameBytes+headerBytes) {
+	if f != l.writing && l.large(cap(f.buf)) && len(l.free) < l.config.WindowBytes/l.config.FrameBytes {
 		l.free = append(l.free, f.buf)
 	}
 	f.buf = nil
@@ -150,11 +156,12 @@ func (l *link) send(ctx context.Context, f *frame) error {
 		l.mu.Lock()
 		if l.err != nil {
 			l.mu.Unlock()
-			return l.err
+			return l.err // set once: it may be read without the lock
 		}
 		if l.right.gone {
+			l.lost(&ErrPeerLost{Rank: l.right.rank, By: l.config.Rank, Left: true})
 			l.mu.Unlock()
-			return &ErrPeerLost{Rank: l.right.rank, By: l.config.Rank, Left: true}
+			return l.err
 		}
 		if l.roomFor(len(f.buf)) {
 			l.enqueue(f)
@@ -198,8 +205,9 @@ func (l *link) take(ctx context.Context, n int) (*frame, error) {
 			return nil, l.err
 		}
 		if l.left.gone {
+			l.lost(&ErrPeerLost{Rank: l.left.rank, By: l.config.Rank, Left: true})
 			l.mu.Unlock()
-			return nil, &ErrPeerLost{Rank: l.left.rank, By: l.config.Rank, Left: true}
+			return nil, l.err
 		}
 		if n > 0 && l.roomFor(n+headerBytes) {
 			wait.end(l)

@@ -188,18 +188,20 @@ func (l *link) greeted(p *peer, heardUs bool) {
 
 // lost ends the generation's collectives here and passes the news on, so that every rank knows within a trip around the ring.
 func (l *link) lost(e *ErrPeerLost) {
-	if l.err != nil {
-		return
+	if l.err == nil {
+		l.fail(e)
+		l.postLost(e)
 	}
-	l.fail(e)
+}
+
+// postLost tells both neighbours that a rank is lost; the lost one too, should it come back. Callers hold mu.
+func (l *link) postLost(e *ErrPeerLost) {
 	flags := uint16(0)
 	if e.Left {
 		flags = flagLeft
 	}
 	for _, p := range l.peers() {
-		if p.rank != e.Rank {
-			l.post(control{kind: kindLost, to: p.rank, flags: flags, segment: uint16(e.Rank), offset: uint64(e.By), total: uint64(e.Silent)})
-		}
+		l.post(control{kind: kindLost, to: p.rank, flags: flags, segment: uint16(e.Rank), offset: uint64(e.By), total: uint64(e.Silent)})
 	}
 }
 

@@ -1,6 +1,12 @@
 package allreduce
 
-import "time"
+import (
+	"errors"
+	"time"
+)
+
+// keepalives is how many a rank sends to each neighbour within DetectWithin: enough that some get through a transport that loses many.
+const keepalives = 8
 
 // tick is the clock of watch: fine against DetectWithin, but no finer than the machine's load allows to be kept.
 func (l *link) tick() time.Duration {
@@ -35,10 +41,9 @@ func (l *link) watch() {
 		connected, count := l.transport.Status()
 		sinceKeepalive += elapsed
 		l.mu.Lock()
-		if sinceKeepalive >= l.config.DetectWithin/4 || count != reconnects {
+		if sinceKeepalive >= l.config.DetectWithin/keepalives || count != reconnects {
 			sinceKeepalive = 0
-			l.post(control{kind: kindKeepalive, to: l.right.rank})
-			l.ackDue = true // an acknowledgement is the keepalive to the left
+			l.keepalive()
 		}
 		if l.acked != l.received {
 			l.ackDue = true
@@ -50,6 +55,18 @@ func (l *link) watch() {
 		l.mu.Unlock()
 		reconnects = count
 	}
+}
+
+// keepalive shows both neighbours that this rank lives. Once a rank is lost, it repeats that instead: a neighbour that was cut off when
+// it was first said must not wait for a ring that has ended.
+func (l *link) keepalive() {
+	var lost *ErrPeerLost
+	if errors.As(l.err, &lost) {
+		l.postLost(lost)
+		return
+	}
+	l.post(control{kind: kindKeepalive, to: l.right.rank})
+	l.ackDue = true // an acknowledgement is the keepalive to the left
 }
 
 // checkProgress repeats unacknowledged frames after a reconnect, and when acknowledgements stay away.

@@ -14,7 +14,7 @@ import (
 // [v·n, (v+1)·n), in new tensors. The caller promises that every value, and every sum over any of the virtual ranks, is within ±bound:
 // then one exponent serves for all elements, and their error is at most V/2 units of 2^(e−30), where 2^e ≥ bound is the next power of
 // two. A value outside the bound is ErrBound on every rank, NaN and Inf are task.ErrNotFinite on every rank; the group stays usable.
-// A total outside the bound is ErrBound on its owner, as far as it can be told: beyond 3·2^e it wraps around.
+// A total outside the bound is ErrBound on its owner, as far as it can be told: from 3·2^e on it wraps around.
 func (g *Group) SumScatter(ctx context.Context, own []*tensor.Dense, bound float32) ([]*tensor.Dense, error) {
 	var out []*tensor.Dense
 	err := g.collect(ctx, "SumScatter", func() error {

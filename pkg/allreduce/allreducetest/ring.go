@@ -2,7 +2,7 @@ package allreducetest
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -34,7 +34,7 @@ func Ring(t testing.TB, network *Network, virtualRanks, world int, edit func(*al
 	return groups
 }
 
-// Each calls f for every group at once, as the ranks of a job would, and returns the first error by rank.
+// Each calls f for every group at once, as the ranks of a job would, and returns all errors.
 func Each(groups []*allreduce.Group, f func(g *allreduce.Group) error) error {
 	errs := make([]error, len(groups))
 	var wg sync.WaitGroup
@@ -46,12 +46,7 @@ func Each(groups []*allreduce.Group, f func(g *allreduce.Group) error) error {
 		}()
 	}
 	wg.Wait()
-	for r, err := range errs {
-		if err != nil {
-			return fmt.Errorf("rank %d: %w", r, err)
-		}
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // CloseAll closes every group at once.
