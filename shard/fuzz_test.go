@@ -72,7 +72,10 @@ func FuzzDecodeIndex(f *testing.F) {
 		}
 		end := int64(0)
 		for _, e := range x.Samples {
-			if e.Offset < end || e.Size <= 0 || e.Offset+e.Size > x.Bytes || len(x.Members(e)) < 0 {
+			if e.Offset < end || e.Size <= 0 || e.Offset+e.Size > x.Bytes {
+				t.Fatalf("accepted %+v", e)
+			}
+			if int(e.Kind) >= len(x.Kinds) {
 				t.Fatalf("accepted %+v", e)
 			}
 			end = e.Offset + e.Size

@@ -61,7 +61,7 @@ func Open(_ context.Context, uri string, o Options) (Bucket, error) {
 	if l.bucket == "" {
 		return newFolder(l.path), nil
 	}
-	b, err := newS3(l, o)
+	b, err := newS3(l, o, stallTimeout)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", uri, err)
 	}

@@ -1,6 +1,7 @@
 package blob
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,17 +84,18 @@ func (f *folder) createTemp(dir string) (*os.File, error) {
 		name := filepath.Join(dir, fmt.Sprintf("%s%d-%d", tempPrefix, os.Getpid(), tempCount.Add(1)))
 		file, err := f.create(name)
 		if err == nil {
-			// A sweeper of another process may have taken the file before the lock: then it has no name any more, and another is made.
+			// A sweeper of another process may have taken the file before the lock: then it has no name any more, and another is made. Where
+			// the file system knows no locks, sweepers get none either and leave all files alone.
 			lockErr := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-			if _, statErr := os.Lstat(name); lockErr == nil && statErr == nil {
+			if _, statErr := os.Lstat(name); !errors.Is(lockErr, syscall.EWOULDBLOCK) && statErr == nil {
 				return file, nil
 			}
 			_ = file.Close() // nothing was written
 			_ = os.Remove(name)
-			err = lockErr
+			err = cmp.Or(lockErr, fs.ErrNotExist)
 		}
 		// The folder can vanish, deleted together with its last object, and the name can be taken by the same process number on another host.
-		again := err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.EWOULDBLOCK)
+		again := errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.EWOULDBLOCK)
 		if !again || attempt == maxAttempts {
 			return nil, err
 		}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -26,7 +27,8 @@ type s3 struct {
 	signed   bool
 }
 
-func newS3(at location, o Options) (*s3, error) {
+// newS3 makes no request. stall is how long a connection may stand still.
+func newS3(at location, o Options, stall time.Duration) (*s3, error) {
 	endpoint := cmp.Or(o.Endpoint, os.Getenv("AWS_ENDPOINT_URL_S3"), os.Getenv("AWS_ENDPOINT_URL"), "https://s3.amazonaws.com")
 	u, err := url.Parse(endpoint)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || strings.Trim(u.Path, "/") != "" {
@@ -42,7 +44,7 @@ func newS3(at location, o Options) (*s3, error) {
 		// A given region saves a request for the bucket's location, which needs a permission of its own.
 		Region:       cmp.Or(o.Region, os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"), "us-east-1"),
 		BucketLookup: minio.BucketLookupPath,
-		Transport:    newTransport(),
+		Transport:    newTransport(stall),
 		MaxRetries:   1, // WithRetry repeats, within one budget
 	})
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 const stallTimeout = 30 * time.Second
 
 // newTransport is an HTTP transport in which no wait is without end.
-func newTransport() *http.Transport {
+func newTransport(stall time.Duration) *http.Transport {
 	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}
 	return &http.Transport{
 		Proxy: http.ProxyFromEnvironment,
@@ -21,11 +21,11 @@ func newTransport() *http.Transport {
 			if err != nil {
 				return nil, err
 			}
-			return &stallingConn{Conn: c, timeout: stallTimeout}, nil
+			return &stallingConn{Conn: c, timeout: stall}, nil
 		},
 		TLSHandshakeTimeout:   10 * time.Second,
 		ExpectContinueTimeout: time.Second,
-		IdleConnTimeout:       stallTimeout,
+		IdleConnTimeout:       stall,
 		MaxIdleConnsPerHost:   64, // a worker reads many ranges of one service at once
 		DisableCompression:    true,
 	}
