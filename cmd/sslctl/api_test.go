@@ -240,7 +240,7 @@ func TestFollowedJobFails(t *testing.T) {
 		},
 	})
 	code, stdout, stderr := sslctl(jobFile, "submit", "-", "-o", "json", "--addr", address)
-	if code != 7 || !strings.HasSuffix(stderr, "sslctl: job small is failed: the bucket data does not exist\n") {
+	if code != 7 || !strings.HasSuffix(stderr, "sslctl: job small has ended as failed: the bucket data does not exist\n") {
 		t.Errorf("exit code %d, stderr %q", code, stderr)
 	}
 	var report map[string]any

@@ -76,9 +76,9 @@ type jobEndedError struct{ name, state, reason string }
 
 func (e *jobEndedError) Error() string {
 	if e.reason == "" {
-		return fmt.Sprintf("job %s is %s", e.name, e.state)
+		return fmt.Sprintf("job %s has ended as %s", e.name, e.state)
 	}
-	return fmt.Sprintf("job %s is %s: %s", e.name, e.state, e.reason)
+	return fmt.Sprintf("job %s has ended as %s: %s", e.name, e.state, e.reason)
 }
 
 // exitCode is the one place that maps errors to exit codes.

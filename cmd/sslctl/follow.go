@@ -33,13 +33,17 @@ func (g *globals) follow(ctx context.Context, c *client, uid string) (*sslctlv1.
 
 // printEnd prints a job that has ended, and returns an error unless it completed.
 func (g *globals) printEnd(j *sslctlv1.Job) error {
-	if err := g.print(reportJob(j), func(w io.Writer, wide bool) { jobSummary(w, j, wide) }); err != nil {
-		return err
+	report, completed := reportJob(j), j.State == sslctlv1.JobState_JOB_STATE_COMPLETED
+	err := g.print(report, func(w io.Writer, wide bool) {
+		if !completed {
+			j.Reason = "" // the error below has it
+		}
+		jobSummary(w, j, wide)
+	})
+	if err == nil && !completed {
+		err = &jobEndedError{report.Job, report.State, report.Reason}
 	}
-	if j.State != sslctlv1.JobState_JOB_STATE_COMPLETED {
-		return &jobEndedError{j.Name, stateName(j.State), j.Reason}
-	}
-	return nil
+	return err
 }
 
 // jobSummary is the table at the end of a job.

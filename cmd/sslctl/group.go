@@ -53,16 +53,33 @@ func (g *globals) startGroup(dir string, o upOptions) (started *group, err error
 		return nil, err
 	}
 	urls := o.nats
-	if len(urls) == 0 {
-		if urls, err = gr.startBuses(o.coordinators); err != nil {
-			return nil, err
-		}
+	if len(urls) > 0 {
+		err = checkBus(urls, gr.log)
+	} else {
+		urls, err = gr.startBuses(o.coordinators)
+	}
+	if err != nil {
+		return nil, err
 	}
 	if err := gr.startNodes(dir, o.coordinators, urls); err != nil {
 		return nil, err
 	}
 	gr.startWorkers(o.workers)
 	return gr, nil
+}
+
+// busWithin is how long external NATS servers have to answer.
+const busWithin = 5 * time.Second
+
+// checkBus finds out at once whether the NATS servers that the user named are there; workers would wait for them.
+func checkBus(urls []string, log *zap.Logger) error {
+	ctx, cancel := context.WithTimeout(context.Background(), busWithin)
+	defer cancel()
+	connection, err := bus.Connect(ctx, urls, "sslctl up", log)
+	if err != nil {
+		return fmt.Errorf("%w: --nats: %w", errInput, err)
+	}
+	return bus.Close(connection, busWithin)
 }
 
 func (gr *group) startBuses(n int) (urls []string, err error) {

@@ -91,10 +91,13 @@ func runUp(ctx context.Context, g *globals, file string, o upOptions) error {
 	}
 	// The group outlives ctx, so that an interrupt can pause the job first.
 	last, err := g.runOn(ctx, group, job, o)
-	if err := errors.Join(err, group.stop()); err != nil {
-		return err
+	if err = errors.Join(err, group.stop()); err == nil {
+		err = g.printEnd(last)
 	}
-	return g.printEnd(last)
+	if err != nil {
+		fmt.Fprintf(g.err, "the log of this run is %s\n", group.logFile.Name())
+	}
+	return err
 }
 
 // runOn hands the job to the group, follows it and exports its encoder.

@@ -105,6 +105,10 @@ func TestUpFails(t *testing.T) {
 	if code != 3 || stdout != "" || !strings.Contains(stderr, "it would wait for ever") {
 		t.Errorf("exit code %d, stdout %s, stderr %s", code, stdout, stderr)
 	}
+	code, stdout, stderr = sslctl("", "up", file, "--dir", dir, "--nats", "nats://"+refused(t))
+	if code != 3 || stdout != "" || !strings.Contains(stderr, "--nats: cannot reach the message bus") {
+		t.Errorf("exit code %d, stdout %s, stderr %s", code, stdout, stderr)
+	}
 	code, _, stderr = sslctl("", "up", file, "--dir", dir, "--coordinators", "2")
 	if code != 2 || !strings.Contains(stderr, "expected 1, 3 or 5") {
 		t.Errorf("exit code %d, stderr %s", code, stderr)
