@@ -47,6 +47,9 @@ func NewLogger(o Options) (*zap.Logger, error) {
 	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(o.Output)), level)), nil
 }
 
+// Both logs to a and to b, each from its own level on.
+func Both(a, b *zap.Logger) *zap.Logger { return zap.New(zapcore.NewTee(a.Core(), b.Core())) }
+
 // Job is the field that names a job: a UID, since names come back.
 func Job(uid string) zap.Field { return zap.String("job", uid) }
 
