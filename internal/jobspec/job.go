@@ -128,7 +128,7 @@ type Transform struct {
 	Flip *Flip `yaml:"flip"`
 	// Changes gamma, contrast and brightness, in this order, each by its own draw, then clamps to [0, 1].
 	Jitter *Jitter `yaml:"jitter"`
-	// Replaces a random box by its mean.
+	// Sets a random box to 0.
 	Erase *Erase `yaml:"erase"`
 	// Adds Gaussian noise.
 	Noise *Noise `yaml:"noise"`
