@@ -136,7 +136,8 @@ func TestStepAgainstTheDefinition(t *testing.T) {
 
 // definition is MoCo's loss and gradient with the whole bank's logits, in float64 down to the network's output.
 func definition(m *moco, own []Batch) (loss float64, grad []float64) {
-	d, n := m.width, testBatch/testRanks
+	d, b := m.width, m.env.GlobalBatch
+	n := b / m.env.VirtualRanks
 	unit := func(x []float32) ([]float64, float64) {
 		norm := 0.0
 		for _, v := range x {
@@ -173,7 +174,7 @@ func definition(m *moco, own []Batch) (loss float64, grad []float64) {
 				}
 				z += math.Exp(scores[j])
 			}
-			loss += (math.Log(z) - scores[0]) / testBatch
+			loss += (math.Log(z) - scores[0]) / float64(b)
 			g, along := make([]float64, d), 0.0
 			for j, row := range rows {
 				p := math.Exp(scores[j]) / z
@@ -181,7 +182,7 @@ func definition(m *moco, own []Batch) (loss float64, grad []float64) {
 					p--
 				}
 				for c := range d {
-					g[c] += p * row[c] / testTau / testBatch
+					g[c] += p * row[c] / testTau / float64(b)
 				}
 			}
 			for c := range d {

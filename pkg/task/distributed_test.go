@@ -1,0 +1,183 @@
+package task_test
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/sslctl/sslctl/pkg/allreduce"
+	"github.com/sslctl/sslctl/pkg/allreduce/allreducetest"
+	"github.com/sslctl/sslctl/pkg/keyed"
+	"github.com/sslctl/sslctl/pkg/nn"
+	"github.com/sslctl/sslctl/pkg/task"
+	"golang.org/x/sync/errgroup"
+	"gorgonia.org/tensor"
+)
+
+const (
+	ranks, batch, side = 4, 16, 8
+	steps              = 3
+)
+
+// outcome is all that a run leaves: losses and every tensor of every virtual rank, as text of exact values.
+type outcome struct {
+	losses   [steps]float64
+	tensors  map[string]string
+	gradient []float32 // of the first step, summed
+}
+
+// run trains for a few steps on a ring of some workers in this process.
+func run(t *testing.T, workers int) outcome {
+	t.Helper()
+	network := &allreducetest.Network{}
+	all := make([]outcome, workers)
+	group, ctx := errgroup.WithContext(t.Context())
+	for rank := range workers {
+		group.Go(func() error {
+			ring, err := allreduce.NewGroup(allreduce.Config{Rank: rank, World: workers, VirtualRanks: ranks, JobUID: "1", Generation: 1, DetectWithin: time.Minute}, network.Transport(rank))
+			if err != nil {
+				return err
+			}
+			defer ring.Close()
+			if err := ring.Join(ctx); err != nil {
+				return err
+			}
+			return trainOn(ctx, ring, &all[rank])
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	merged := all[0]
+	for rank, o := range all[1:] {
+		if o.losses != merged.losses {
+			t.Errorf("rank %d saw losses %v, rank 0 %v", rank+1, o.losses, merged.losses)
+		}
+		for name, value := range o.tensors {
+			if known, ok := merged.tensors[name]; ok && known != value {
+				t.Errorf("ranks 0 and %d hold different %s", rank+1, name)
+			}
+			merged.tensors[name] = value
+		}
+	}
+	return merged
+}
+
+func trainOn(ctx context.Context, ring *allreduce.Group, out *outcome) error {
+	lo, hi := ring.Owned()
+	made, err := build(lo, hi)
+	if err != nil {
+		return err
+	}
+	trained := made.Trained()[0]
+	for step := range uint64(steps) {
+		ring.SetStep(step)
+		metrics, err := made.Step(ctx, ring, step, views(step, lo, hi), func(ctx context.Context, _ string) error {
+			total, err := ring.Sum(ctx, trained.Grads)
+			if err != nil {
+				return err
+			}
+			if step == 0 {
+				out.gradient = append([]float32{}, total.Float32s()...)
+			}
+			for i, g := range total.Float32s() {
+				trained.Parameters.Data[i] -= float32(0.1 * g)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		out.losses[step] = metrics["loss"]
+	}
+	out.tensors = map[string]string{}
+	for _, v := range made.State() {
+		name := v.Name
+		if v.Place == task.PerVirtualRank {
+			name = fmt.Sprint(name, "@", v.VirtualRank)
+		}
+		out.tensors[name] = fmt.Sprintf("%x", v.Value.Data())
+	}
+	return nil
+}
+
+func build(lo, hi int) (task.Task, error) {
+	key := keyed.New(3)
+	model, err := nn.New("resnet-tiny", nn.Options{InH: side, InW: side, InC: 1, Projector: &nn.Projector{Hidden: 16, Out: 8, BatchNorm: true}}, key)
+	if err != nil {
+		return nil, err
+	}
+	return task.New(task.Config{Name: "moco", Temperature: 0.2, Momentum: 0.9, ShuffleGroups: 1, BankSize: 45},
+		task.Environment{Model: model, VirtualRanks: ranks, Lo: lo, Hi: hi, GlobalBatch: batch, Key: key})
+}
+
+func newTask(t *testing.T) task.Task {
+	t.Helper()
+	made, err := build(0, ranks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made
+}
+
+// views are the micro-batches of virtual ranks [lo, hi).
+func views(step uint64, lo, hi int) []task.Batch {
+	var out []task.Batch
+	n := batch / ranks
+	for v := lo; v < hi; v++ {
+		b := task.Batch{VirtualRank: v, Fields: map[string]*tensor.Dense{}}
+		for i := range n {
+			b.Positions = append(b.Positions, step*batch+uint64(v*n+i))
+		}
+		for _, name := range []string{"view1", "view2"} {
+			pixels := make([]float32, n*side*side)
+			for i := range pixels {
+				pixels[i] = float32(keyed.New(9).For(name).At(step, uint64(v)).Normal(uint64(i)))
+			}
+			b.Fields[name] = tensor.New(tensor.WithShape(n, side, side, 1), tensor.WithBacking(pixels))
+		}
+		out = append(out, b)
+	}
+	return out
+}
+
+// The central promise in small: any number of workers ends with the same bits in every tensor, bank shards included, and the first
+// gradient, summed in fixed point, is the one of the definition in float64.
+func TestAnyNumberOfWorkersGivesTheSameBits(t *testing.T) {
+	want := run(t, 1)
+	if len(want.tensors) < 40 {
+		t.Fatalf("the state has %d tensors; something is missing", len(want.tensors))
+	}
+	wantLoss, wantGradient := task.Definition(newTask(t), views(0, 0, ranks))
+	if e := math.Abs(want.losses[0]-wantLoss) / wantLoss; e > 1e-5 {
+		t.Errorf("the first loss is %v, want %v", want.losses[0], wantLoss)
+	}
+	worst, size := 0.0, 0.0
+	for i, g := range wantGradient {
+		worst, size = max(worst, math.Abs(float64(want.gradient[i])-g)), max(size, math.Abs(g))
+	}
+	if worst/size > 1e-5 {
+		t.Errorf("the first gradient is off by %.2e of its largest element", worst/size)
+	}
+	for _, workers := range []int{2, 3, 4} {
+		got := run(t, workers)
+		if got.losses != want.losses {
+			t.Errorf("%d workers: losses %v, one worker %v", workers, got.losses, want.losses)
+		}
+		for i, g := range got.gradient {
+			if g != want.gradient[i] {
+				t.Fatalf("%d workers: gradient element %d is %v, with one worker %v", workers, i, g, want.gradient[i])
+			}
+		}
+		for name, value := range want.tensors {
+			if got.tensors[name] != value {
+				t.Errorf("%d workers: %s differs", workers, name)
+			}
+		}
+		if len(got.tensors) != len(want.tensors) {
+			t.Errorf("%d workers hold %d tensors, one holds %d", workers, len(got.tensors), len(want.tensors))
+		}
+	}
+}
