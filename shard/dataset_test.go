@@ -129,7 +129,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		"disguised.tar":       {ErrCompressed, "gzip"},
 		"missing-{0..3}.tar":  {blob.ErrNotExist, "missing-"},
 		"train-001.tar":       {ErrNoSamples, "1 shards"},
-		"../" + base(dir):     {blob.ErrNotExist, "all its .tar files"},
+		"../" + base(dir):     {blob.ErrNotExist, "for all .tar files"},
 		"train-{000..001.tar": {ErrPattern, "no }"},
 	} {
 		_, err := Open(t.Context(), dir+"/"+uri, Options{})

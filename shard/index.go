@@ -56,16 +56,16 @@ type location struct {
 	object string // URI
 }
 
-// stat describes the object. Missing objects get the advice that the likely mistakes call for.
+// stat describes the object. Who names a folder is told how to name what is in it.
 func (l location) stat(ctx context.Context) (blob.Object, error) {
 	o, err := l.bucket.Stat(ctx, l.key)
 	if !errors.Is(err, blob.ErrNotExist) {
 		return o, err
 	}
 	if inside, listErr := l.bucket.List(ctx, l.key+"/"); listErr == nil && len(inside) > 0 {
-		return o, fmt.Errorf("%w; it is a folder: write %s/ for all its .tar files", err, l.object)
+		return o, fmt.Errorf("%w; write %s/ for all .tar files below it", err, l.object)
 	}
-	return o, fmt.Errorf("%w; check the data set's uri", err)
+	return o, err
 }
 
 // loadIndex returns an object's index from the cache, or makes it and keeps it there. cache may be nil.

@@ -52,14 +52,16 @@ type InspectOptions struct {
 	Progress func(done, total int) // shards
 }
 
+const missingShard = "missing shard" // a kind of problem
+
 // maxProblems of one kind are listed; the rest is counted.
 const maxProblems = 10
 
 // maxMember bounds what Inspect holds in memory of one member.
 const maxMember = 256 << 20
 
-// Inspect reads a whole data set once and describes it. Damaged shards and samples are told as problems; a data set that can't be reached
-// is an error.
+// Inspect reads a whole data set once and describes it. Damaged shards and samples are told as problems; a data set that can't be reached,
+// or of which no shard is there, is an error.
 func Inspect(ctx context.Context, uri string, o InspectOptions) (Summary, error) {
 	places, err := locate(ctx, uri, o.Access)
 	if err != nil {
@@ -87,6 +89,9 @@ func Inspect(ctx context.Context, uri string, o InspectOptions) (Summary, error)
 			o.Progress(i+1, len(places))
 		}
 	}
+	if in.counts[missingShard] == len(places) {
+		return Summary{}, fmt.Errorf("inspect %s: %w", uri, in.missing)
+	}
 	if in.s.Samples == 0 {
 		in.problem("empty", "the data set has no samples")
 	}
@@ -101,6 +106,7 @@ type inspection struct {
 	keys    map[string]bool
 	counts  map[string]int // problems by kind
 	kinds   []string       // in the order of their first occurrence
+	missing error          // of the last missing shard
 	label   Sample         // the open sample's label members
 }
 
@@ -130,7 +136,8 @@ func (in *inspection) shard(ctx context.Context, l location) (*Index, error) {
 	}
 	o, err := l.stat(ctx)
 	if errors.Is(err, blob.ErrNotExist) {
-		in.problem("missing shard", "%v", err)
+		in.problem(missingShard, "%v", err)
+		in.missing = err
 		return &Index{}, nil
 	}
 	if err != nil {

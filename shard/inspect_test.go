@@ -73,6 +73,9 @@ func TestInspectTellsProblems(t *testing.T) {
 	if s.Samples != 20 || s.Unlabelled != 17 || s.Labels[2] != 2 {
 		t.Errorf("%+v", s)
 	}
+	if _, err := Inspect(t.Context(), dir+"/{x,y}.tar", InspectOptions{}); !errors.Is(err, blob.ErrNotExist) {
+		t.Errorf("a data set that is not there: %v", err)
+	}
 	if _, err := Inspect(t.Context(), "s3://nothing/x.tar", InspectOptions{Access: blob.Options{Endpoint: "http://127.0.0.1:1", Retry: blob.Retry{Budget: -1}}}); !errors.Is(err, blob.ErrUnavailable) {
 		t.Errorf("an endpoint where nobody listens: %v", err)
 	}

@@ -80,7 +80,7 @@ func (f *folder) Stat(ctx context.Context, key string) (Object, error) {
 	}
 	info, err := os.Stat(f.file(key))
 	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("it is a %s, not a file: %w", kindOf(info.Mode()), fs.ErrNotExist)
+		return Object{}, fail(ctx, "stat", Join(f.URI(), key), ErrNotExist, fmt.Errorf("it is a %s", kindOf(info.Mode())), "")
 	}
 	if err == nil {
 		err = ctx.Err()

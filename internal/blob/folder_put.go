@@ -64,7 +64,10 @@ func (f *folder) put(ctx context.Context, key string, r io.Reader, size int64) (
 		return err
 	}
 	renamed = true
-	return syncDir(dir)
+	if err := syncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) { // deleted again already, with its folder
+		return err
+	}
+	return nil
 }
 
 // maxAttempts is how often createTemp loses a race before it gives up.
@@ -73,9 +76,12 @@ const maxAttempts = 100
 // createTemp creates an empty temporary file in dir, and dir if need be. The file is locked as long as its writer lives.
 func (f *folder) createTemp(dir string) (*os.File, error) {
 	for attempt := 0; ; attempt++ {
-		if err := mkdirSync(dir); errors.Is(err, fs.ErrNotExist) && attempt < maxAttempts {
+		// Others may make and remove the folder, or its parents, at any point of this.
+		err := mkdirSync(dir)
+		if vanished := errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist); vanished && attempt < maxAttempts {
 			continue
-		} else if err != nil {
+		}
+		if err != nil {
 			return nil, err
 		}
 		if _, done := f.swept.LoadOrStore(dir, true); !done {
@@ -94,7 +100,7 @@ func (f *folder) createTemp(dir string) (*os.File, error) {
 			_ = os.Remove(name)
 			err = cmp.Or(lockErr, fs.ErrNotExist)
 		}
-		// The folder can vanish, deleted together with its last object, and the name can be taken by the same process number on another host.
+		// The name can be taken by the same process number on another host.
 		again := errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.EWOULDBLOCK)
 		if !again || attempt == maxAttempts {
 			return nil, err

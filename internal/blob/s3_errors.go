@@ -36,7 +36,7 @@ func (s *s3) explain(err error) (advice string, kind error) {
 	case minio.NoSuchBucket, "InvalidBucketName":
 		return fmt.Sprintf("create the bucket %q there, or correct the URI or the endpoint", s.at.bucket), ErrNoBucket
 	case "NoSuchKey":
-		return "", ErrNotExist
+		return "check the prefix and the name", ErrNotExist
 	case "InvalidRange":
 		return "", ErrRange
 	case "InvalidAccessKeyId":
@@ -54,7 +54,7 @@ func (s *s3) explain(err error) (advice string, kind error) {
 	}
 	switch code := answer.StatusCode; {
 	case code == http.StatusNotFound:
-		return "", ErrNotExist
+		return "check the prefix and the name", ErrNotExist
 	case code == http.StatusForbidden && !s.signed:
 		return "the request was not signed; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or the job's secretRef", ErrDenied
 	case code == http.StatusForbidden, code == http.StatusUnauthorized:
