@@ -159,7 +159,7 @@ type Jitter struct {
 	// c: distances from the image's mean are multiplied by a number from [1-c, 1+c].
 	Contrast float64 `yaml:"contrast" default:"0" range:"[0,1]"`
 	// g: intensities are raised to the power exp(u), u from [-g, g].
-	Gamma float64 `yaml:"gamma" default:"0" range:"[0,5]"`
+	Gamma float64 `yaml:"gamma" default:"0" range:"[0,3]"`
 	// How often.
 	Probability float64 `yaml:"probability" default:"1" range:"[0,1]"`
 }
