@@ -32,7 +32,8 @@ type Config struct {
 	BucketElements int
 	// FrameBytes bounds the payload of one frame; 256 KiB if 0.
 	FrameBytes int
-	// WindowBytes bounds what is on its way to a neighbour or waits there; 4 MiB if 0, at least 4 frames.
+	// WindowBytes bounds what is on its way to a neighbour or waits there, in whole frames: small ones count as much; 4 MiB if 0, at
+	// least 4 frames.
 	WindowBytes int
 	// DetectWithin is how long a neighbour may be silent before it counts as lost; 2 s if 0. A neighbour sends eight keepalives in that
 	// time whatever it computes. While this rank itself is cut off from the transport, 3·DetectWithin apply, so that a lost NATS server
@@ -85,7 +86,6 @@ func (c Config) filled() (Config, error) {
 	}
 	c.WindowBytes = or(c.WindowBytes, max(defaultWindowBytes, 4*(c.FrameBytes+headerBytes)))
 	if c.WindowBytes < 4*(c.FrameBytes+headerBytes) {
-		// The receiver reports what it took in eighths of a window; a window of less than four frames could stand still meanwhile.
 		return c, fmt.Errorf("config: WindowBytes is %d; expected at least four frames with their headers (%d)", c.WindowBytes, 4*(c.FrameBytes+headerBytes))
 	}
 	c.DetectWithin = or(c.DetectWithin, defaultDetectWithin)

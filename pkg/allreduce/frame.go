@@ -16,7 +16,7 @@ type kind uint8
 
 const (
 	kindData      kind = iota + 1 // to the right
-	kindAck                       // to the left: seq is the last frame received in order, offset the bytes taken so far
+	kindAck                       // to the left: seq is the last frame received in order, offset the last one taken by a collective
 	kindKeepalive                 // to the right
 	kindHello                     // to both; the payload is Config.greeting
 	kindLost                      // to both: segment is a rank that was lost, offset the rank that noticed

@@ -33,8 +33,9 @@ type link struct {
 	queue    []*frame
 	next     int
 	seq      uint64 // of the newest frame
-	sent     uint64 // bytes given to send
-	credited uint64 // of them, bytes that the right neighbour reported to have taken
+	credited uint64 // of the newest frame that the right neighbour reported to have taken
+	slots    uint64 // the window in frames
+	kept     int    // bytes in the queue
 	writing  *frame // in the transport's hands: its buffer may not be used again yet
 	held     bool   // the transport refused a frame; watch tries again
 	stall    time.Duration
@@ -43,8 +44,8 @@ type link struct {
 	// From the left.
 	inbox    []*frame
 	received uint64 // seq of the last frame in order
-	taken    uint64 // bytes that collectives have taken
-	waiting  uint64 // bytes in the inbox
+	taken    uint64 // seq of the last frame that a collective has taken
+	waiting  int    // bytes in the inbox
 	reported uint64 // value of taken in the last acknowledgement
 	acked    uint64 // value of received in the last acknowledgement
 	nacked   uint64 // received+1 when a resend was last asked for
@@ -89,6 +90,7 @@ func newLink(config Config, transport Transport) *link {
 		l.right = &peer{rank: (config.Rank + 1) % config.World}
 	}
 	l.patience = l.minPatience()
+	l.slots = uint64(config.WindowBytes / (config.FrameBytes + headerBytes))
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l
 }
@@ -144,10 +146,9 @@ func (l *link) release(f *frame) {
 	l.recycle(f)
 }
 
-// roomFor says whether n more bytes fit in the window. One frame always fits in an empty one. Callers hold mu.
-func (l *link) roomFor(n int) bool {
-	return l.sent == l.credited || l.sent-l.credited+uint64(n) <= uint64(l.config.WindowBytes)
-}
+// room is the number of frames that fit in the window. It counts frames, however small: a frame passed on then frees one place and takes
+// one, which the argument in Group.run needs. Callers hold mu.
+func (l *link) room() int { return int(l.slots - (l.seq - l.credited)) }
 
 // send gives a frame to the right neighbour's stream; it waits for room in the window. The frame is the link's from then on.
 func (l *link) send(ctx context.Context, f *frame) error {
@@ -163,7 +164,7 @@ func (l *link) send(ctx context.Context, f *frame) error {
 			l.mu.Unlock()
 			return l.err
 		}
-		if l.roomFor(len(f.buf)) {
+		if l.room() > 0 {
 			l.enqueue(f)
 			wait.end(l)
 			l.mu.Unlock()
@@ -182,8 +183,9 @@ func (l *link) send(ctx context.Context, f *frame) error {
 	}
 }
 
-// take returns the next frame from the left neighbour. With n > 0 it returns nil instead when none is there but n bytes can be sent.
-func (l *link) take(ctx context.Context, n int) (*frame, error) {
+// take returns the next frame from the left neighbour. With start it returns nil instead when none is there and this rank may start a
+// frame of its own: when the window has room for two, so that room for one is left.
+func (l *link) take(ctx context.Context, start bool) (*frame, error) {
 	var wait waiting
 	for {
 		l.mu.Lock()
@@ -191,9 +193,9 @@ func (l *link) take(ctx context.Context, n int) (*frame, error) {
 			f := l.inbox[0]
 			l.inbox[0] = nil
 			l.inbox = l.inbox[1:]
-			l.waiting -= uint64(len(f.buf))
-			l.taken += uint64(len(f.buf))
-			if l.taken-l.reported >= uint64(l.config.WindowBytes)/8 {
+			l.waiting -= len(f.buf)
+			l.taken++
+			if l.taken-l.reported >= (l.slots+7)/8 {
 				l.reportTaken()
 			}
 			wait.end(l)
@@ -209,18 +211,18 @@ func (l *link) take(ctx context.Context, n int) (*frame, error) {
 			l.mu.Unlock()
 			return nil, l.err
 		}
-		if n > 0 && l.roomFor(n+headerBytes) {
+		if start && l.room() > 1 {
 			wait.end(l)
 			l.mu.Unlock()
 			return nil, nil
 		}
-		if n > 0 {
+		if start {
 			l.reportTaken()
 		}
 		wait.begin(l)
 		l.mu.Unlock()
 		var space chan struct{}
-		if n > 0 {
+		if start {
 			space = l.space
 		}
 		select {
@@ -242,10 +244,10 @@ func (l *link) enqueue(f *frame) {
 		l.stall = 0
 	}
 	l.queue = append(l.queue, f)
-	l.sent += uint64(len(f.buf))
+	l.kept += len(f.buf)
 	l.stats.FramesSent++
 	l.stats.BytesSent += uint64(len(f.buf))
-	l.stats.MaxInFlight = max(l.stats.MaxInFlight, int(l.sent-l.credited))
+	l.stats.MaxKept = max(l.stats.MaxKept, l.kept)
 }
 
 // reportTaken has write tell the left neighbour what was taken, if it does not know. It is called before this rank waits for room: were

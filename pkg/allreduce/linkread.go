@@ -114,11 +114,11 @@ func (l *link) data(h header, buf []byte) {
 		buf = append(make([]byte, 0, len(buf)), buf...)
 	}
 	l.received++
-	l.waiting += uint64(len(buf))
+	l.waiting += len(buf)
 	l.inbox = append(l.inbox, &frame{header: h, buf: buf})
 	l.stats.FramesReceived++
 	l.stats.BytesReceived += uint64(len(buf))
-	l.stats.MaxWaiting = max(l.stats.MaxWaiting, int(l.waiting))
+	l.stats.MaxWaiting = max(l.stats.MaxWaiting, l.waiting)
 	signal(l.arrived)
 }
 
@@ -133,7 +133,7 @@ func (l *link) requestResend() {
 }
 
 func (l *link) ack(h header) {
-	if h.seq > l.seq || h.offset > l.sent {
+	if h.seq > l.seq || h.offset > h.seq {
 		l.stats.Rejected.Malformed++
 		return
 	}
@@ -143,6 +143,7 @@ func (l *link) ack(h header) {
 	}
 	n := 0
 	for n < len(l.queue) && l.queue[n].header.seq <= h.seq {
+		l.kept -= len(l.queue[n].buf)
 		l.recycle(l.queue[n])
 		l.queue[n] = nil
 		n++
@@ -212,7 +213,7 @@ func (l *link) bye(p *peer) {
 		for _, f := range l.queue {
 			l.recycle(f)
 		}
-		l.queue, l.next = nil, 0
+		l.queue, l.next, l.kept = nil, 0, 0
 	}
 	signal(l.arrived)
 	signal(l.space)

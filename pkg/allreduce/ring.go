@@ -72,9 +72,10 @@ func (g *Group) run(ctx context.Context, streams []*stream) error {
 		if len(streams) == 0 {
 			return nil
 		}
-		// What has arrived goes first: it frees the left neighbour's window. There is no circular wait: a rank that waits for room has
-		// taken its frame from the left and reported so, which makes room there.
-		f, err := g.link.take(ctx, start.bytes())
+		// What has arrived goes first. The ring cannot fill up until all ranks wait for room: passing a frame on frees one place in the
+		// left neighbour's window and takes one in the own; starting one leaves at least one place free; so there is always a place
+		// free somewhere, whose owner goes on. (Bubble flow control: Puente et al., "The adaptive bubble router", JPDC 2001.)
+		f, err := g.link.take(ctx, start.ready())
 		if err != nil {
 			return err
 		}
@@ -128,25 +129,22 @@ func (t *starter) segment(s *stream) int {
 	return t.g.config.Rank
 }
 
-// bytes is the payload of the next frame to start; 0 if none may start now.
-func (t *starter) bytes() int {
+// ready says whether a frame may start now.
+func (t *starter) ready() bool {
 	for t.at < len(t.streams) && t.lo == t.hi {
 		t.next(t.at + 1)
 	}
 	if t.at == len(t.streams) {
-		return 0
+		return false
 	}
 	s := t.streams[t.at]
-	if s.after != nil && s.after.missing > 0 {
-		return 0
-	}
-	return min(s.chunk(t.g.config.FrameBytes), t.hi-t.lo) * s.unit
+	return s.after == nil || s.after.missing == 0
 }
 
-// frame makes the next frame; bytes must have been positive.
+// frame makes the next frame, when ready.
 func (t *starter) frame() *frame {
 	s := t.streams[t.at]
-	lo, hi := t.lo, t.lo+t.bytes()/s.unit
+	lo, hi := t.lo, min(t.lo+s.chunk(t.g.config.FrameBytes), t.hi)
 	f := t.g.link.frame((hi - lo) * s.unit)
 	f.header = header{
 		kind: kindData, op: s.op, flags: s.flags, step: t.g.step.Load(), collective: t.g.collective, stream: uint32(t.at),

@@ -13,7 +13,7 @@ type Stats struct {
 	Rejected                      Rejected
 	Waits                         uint64        // how often a collective waited for a frame or for room in the window
 	WaitTime                      time.Duration // how long altogether
-	MaxInFlight                   int           // most bytes that were on their way to the right neighbour or waited there
+	MaxKept                       int           // most bytes sent and kept until acknowledged
 	MaxWaiting                    int           // most bytes received and not yet taken by a collective
 }
 
