@@ -3,17 +3,27 @@ package coordinator
 import (
 	"context"
 	"io"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
 
+// A peer that is away is worth raftLogFirst lines of a kind in each raftLogEvery; Raft would write ten a second.
+const (
+	raftLogEvery = 10 * time.Second
+	raftLogFirst = 3
+)
+
 // raftLogger writes Raft's messages to log, one level down: what is an error to Raft (a peer that does not answer) is everyday life. Once
 // ending has ended, it is all for debugging.
 func raftLogger(ending context.Context, log *zap.Logger) hclog.Logger {
 	l := hclog.NewInterceptLogger(&hclog.LoggerOptions{Name: "raft", Output: io.Discard, Level: hclog.Debug})
-	l.RegisterSink(raftSink{ending, log.Named("raft")})
+	sampled := log.Named("raft").WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(c, raftLogEvery, raftLogFirst, 0)
+	}))
+	l.RegisterSink(raftSink{ending, sampled})
 	return l
 }
 

@@ -155,8 +155,8 @@ func FinalOf(j *state.Job, seen map[string]Observation) *state.Final {
 			continue
 		}
 		final.Step = max(final.Step, r.Step)
-		if i == 0 {
-			final.Figures = r.Figures
+		if f := r.Figures; i == 0 && (f.Loss != 0 || f.SamplesPerSecond != 0 || len(f.Metrics) > 0) { // it has done a step
+			final.Figures = f
 		}
 		final.Members[i] = state.MemberFigure{
 			Samples: r.Samples, RingBytesSent: r.RingBytesSent, BankBytes: r.BankBytes, Phase: string(r.Phase), Detail: r.Detail,
