@@ -39,11 +39,11 @@ func (s *session) join(ctx context.Context) (*ring, error) {
 	bounded, cancel := context.WithTimeoutCause(ctx, joinPatience*within, fmt.Errorf("the other ranks did not come within %v", joinPatience*within))
 	defer cancel()
 	s.report.phase(sslctlv1.Phase_PHASE_PREPARING, "connecting to NATS")
-	urls := s.agent.registered.NatsUrls
-	conn, err := bus.Connect(bounded, urls, s.agent.config.ID, s.log)
+	conn, err := bus.Connect(bounded, s.agent.natsURLs(), s.agent.config.ID, s.log)
 	if err != nil {
 		return nil, fmt.Errorf("join generation %d: %w", a.Generation, err)
 	}
+	s.agent.knowNATS(conn.Servers())
 	disconnect := func() {
 		if err := bus.Close(conn, within); err != nil {
 			s.log.Debug("closed the connection to NATS", zap.Error(err))

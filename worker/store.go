@@ -6,6 +6,7 @@ import (
 
 	"github.com/sslctl/sslctl/internal/blob"
 	"github.com/sslctl/sslctl/internal/jobspec"
+	"github.com/sslctl/sslctl/pkg/checkpoint"
 )
 
 // stores are the places that a session writes to.
@@ -36,8 +37,13 @@ func openStores(ctx context.Context, s *session) (*stores, error) {
 	if err != nil {
 		return nil, fmt.Errorf("spec.checkpoint: %w", err)
 	}
-	if _, err := b.List(ctx, ""); err != nil {
+	present, _, err := checkpoint.List(ctx, bucket{b})
+	if err != nil {
 		return nil, fmt.Errorf("spec.checkpoint: %w", err)
+	}
+	if s.assignment.Generation == 1 && len(present) > 0 {
+		// Another cluster, or this one before its state was wiped, has given out the same UID. Its checkpoints must not be taken for ours.
+		return nil, fmt.Errorf("spec.checkpoint: %s already holds checkpoints, up to step %d, of a job that is not this one; choose another checkpoint.uri or delete that folder", b.URI(), present[len(present)-1].Step)
 	}
 	return &stores{checkpoints: bucket{b}}, nil
 }

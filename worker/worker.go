@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/sslctl/sslctl/pkg/simd"
@@ -45,6 +47,9 @@ type agent struct {
 	registered  *sslctlv1.RegisterResponse
 	session     *session
 	newest      map[string]uint64 // newest generation seen, by job UID: what is older comes from a deposed leader
+
+	nats      sync.Mutex
+	natsKnown []string // servers that the last connection knew: the one named at registration may be gone by now
 }
 
 // Run takes part in the cluster until ctx ends; it then leaves, so that the coordinators need not find out. It returns an error if the
@@ -187,6 +192,25 @@ func (a *agent) follow(ctx context.Context, response *sslctlv1.HeartbeatResponse
 	a.newest[next.JobUid] = next.Generation
 	a.session = startSession(ctx, a, next)
 	return nil
+}
+
+// natsURLs lists the NATS servers to try: those that the coordinators named, then others of their cluster.
+func (a *agent) natsURLs() []string {
+	a.nats.Lock()
+	defer a.nats.Unlock()
+	urls := slices.Clone(a.registered.NatsUrls)
+	for _, u := range a.natsKnown {
+		if !slices.Contains(urls, u) {
+			urls = append(urls, u)
+		}
+	}
+	return urls
+}
+
+func (a *agent) knowNATS(urls []string) {
+	a.nats.Lock()
+	defer a.nats.Unlock()
+	a.natsKnown = urls
 }
 
 // stop ends the session, if there is one, and waits for it.

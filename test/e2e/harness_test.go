@@ -21,8 +21,8 @@ import (
 // patience bounds every wait of these tests. It is far above what any of them takes, so only a hang meets it.
 const patience = 4 * time.Minute
 
-// binary is the sslctl under test. `make e2e` builds it and sets the variable.
-func binary(t testing.TB) string {
+// sslctlBinary is the sslctl under test. `make e2e` builds it and sets the variable.
+func sslctlBinary(t testing.TB) string {
 	t.Helper()
 	path := os.Getenv("SSLCTL_BINARY")
 	if path == "" {
@@ -60,7 +60,7 @@ func sslctl(t testing.TB, dir string, environment []string, arguments ...string)
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary(t), arguments...)
+	cmd := exec.CommandContext(ctx, sslctlBinary(t), arguments...)
 	var stdout, stderr bytes.Buffer
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &stdout, &stderr
 	cmd.Env = append(os.Environ(), environment...)
