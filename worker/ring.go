@@ -39,7 +39,7 @@ func (s *session) join(ctx context.Context) (*ring, error) {
 	bounded, cancel := context.WithTimeoutCause(ctx, joinPatience*within, fmt.Errorf("the other ranks did not come within %v", joinPatience*within))
 	defer cancel()
 	s.report.phase(sslctlv1.Phase_PHASE_PREPARING, "connecting to NATS")
-	conn, err := bus.Connect(bounded, s.agent.natsURLs(), s.agent.config.ID, s.log)
+	conn, err := bus.Connect(bounded, s.agent.natsURLs(s.registered), s.agent.config.ID, s.log)
 	if err != nil {
 		return nil, fmt.Errorf("join generation %d: %w", a.Generation, err)
 	}
@@ -52,7 +52,7 @@ func (s *session) join(ctx context.Context) (*ring, error) {
 	group, err := allreduce.NewGroup(allreduce.Config{
 		Rank: int(a.Rank), World: len(a.Members), VirtualRanks: s.job.Spec.Training.VirtualRanks, Starts: starts,
 		JobUID: a.JobUid, Generation: a.Generation, BucketElements: int(s.job.Spec.Sync.BucketBytes) / 4, DetectWithin: within,
-	}, allreduce.NewNATSTransport(conn, proto.RingSubject(s.agent.registered.Cluster, a.JobUid, a.Generation), int(a.Rank)))
+	}, allreduce.NewNATSTransport(conn, proto.RingSubject(s.registered.Cluster, a.JobUid, a.Generation), int(a.Rank)))
 	if err != nil {
 		disconnect()
 		return nil, permanentError{fmt.Errorf("join generation %d: %w", a.Generation, err)}

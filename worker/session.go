@@ -35,6 +35,7 @@ func permanent(err error) error {
 // session is this worker's part in one generation of one job.
 type session struct {
 	agent      *agent
+	registered *sslctlv1.RegisterResponse // as of the start: where NATS is
 	assignment *sslctlv1.Assignment
 	job        *jobspec.Job
 	key        keyed.Key
@@ -48,7 +49,7 @@ type session struct {
 func startSession(ctx context.Context, a *agent, assignment *sslctlv1.Assignment) *session {
 	ctx, cancel := context.WithCancelCause(ctx)
 	s := &session{
-		agent: a, assignment: assignment, report: newReport(assignment, a.kick), cancel: cancel, done: make(chan struct{}),
+		agent: a, registered: a.registered, assignment: assignment, report: newReport(assignment, a.kick), cancel: cancel, done: make(chan struct{}),
 		log: a.config.Logger.With(zap.String("job", assignment.JobName), zap.String("uid", assignment.JobUid),
 			zap.Uint64("generation", assignment.Generation), zap.Uint32("rank", assignment.Rank)),
 	}

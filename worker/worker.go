@@ -45,6 +45,7 @@ type agent struct {
 	client      *coordinators
 	kick        chan struct{}
 	registered  *sslctlv1.RegisterResponse
+	every       time.Duration // between two heartbeats
 	session     *session
 	newest      map[string]uint64 // newest generation seen, by job UID: what is older comes from a deposed leader
 
@@ -87,9 +88,8 @@ func (a *agent) run(ctx context.Context) error {
 		if err := a.heartbeat(ctx); err != nil {
 			return ignoreEnd(ctx, err)
 		}
-		interval := time.Duration(a.registered.HeartbeatMs) * time.Millisecond
 		// At most four heartbeats an interval, however many there is reason for.
-		if !pause(ctx, interval/4, nil) || !pause(ctx, interval-interval/4, a.kick) {
+		if !pause(ctx, a.every/4, nil) || !pause(ctx, a.every-a.every/4, a.kick) {
 			return nil
 		}
 	}
@@ -132,7 +132,7 @@ func (a *agent) register(ctx context.Context) error {
 			if response.HeartbeatMs == 0 || len(response.NatsUrls) == 0 {
 				return fmt.Errorf("register: the coordinator named no heartbeat interval or no NATS server (%v)", response)
 			}
-			a.registered = response
+			a.registered, a.every = response, time.Duration(response.HeartbeatMs)*time.Millisecond
 			a.config.Logger.Info("registered", zap.Strings("nats", response.NatsUrls), zap.Uint64("incarnation", a.incarnation))
 			return nil
 		}
@@ -165,7 +165,7 @@ func (a *agent) heartbeat(ctx context.Context) error {
 		return a.register(ctx)
 	}
 	if response.HeartbeatMs > 0 {
-		a.registered.HeartbeatMs = response.HeartbeatMs
+		a.every = time.Duration(response.HeartbeatMs) * time.Millisecond
 	}
 	return a.follow(ctx, response)
 }
@@ -195,10 +195,10 @@ func (a *agent) follow(ctx context.Context, response *sslctlv1.HeartbeatResponse
 }
 
 // natsURLs lists the NATS servers to try: those that the coordinators named, then others of their cluster.
-func (a *agent) natsURLs() []string {
+func (a *agent) natsURLs(r *sslctlv1.RegisterResponse) []string {
 	a.nats.Lock()
 	defer a.nats.Unlock()
-	urls := slices.Clone(a.registered.NatsUrls)
+	urls := slices.Clone(r.NatsUrls)
 	for _, u := range a.natsKnown {
 		if !slices.Contains(urls, u) {
 			urls = append(urls, u)
