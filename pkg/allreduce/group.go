@@ -59,13 +59,16 @@ func (g *Group) Join(ctx context.Context) error {
 	if !g.running.TryLock() {
 		return fmt.Errorf("allreduce: join: %w", ErrBusy)
 	}
-	if g.joined || g.closed.Load() {
-		g.running.Unlock()
-		return fmt.Errorf("allreduce: join: the group has joined before or is closed")
+	err := g.broken
+	switch {
+	case g.closed.Load():
+		err = ErrClosed
+	case g.joined:
+		err = errors.New("the group has joined before")
+	case err == nil:
+		err = g.link.greet(ctx)
+		g.joined, g.broken = err == nil, err
 	}
-	err := g.link.greet(ctx)
-	g.joined = err == nil
-	g.broken = err
 	g.running.Unlock()
 	if err == nil {
 		// The neighbours are there; once something has been around the ring, all are.

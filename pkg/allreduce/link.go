@@ -54,6 +54,7 @@ type link struct {
 
 	control []control // small frames to write before data
 	busy    bool      // one of them is in the transport's hands
+	started bool      // the goroutines run
 	watched bool      // both neighbours have greeted: their silence counts
 }
 
@@ -103,12 +104,19 @@ func (l *link) peers() []*peer {
 	return []*peer{l.left, l.right}
 }
 
-// start runs the goroutines; close ends them.
-func (l *link) start() {
+// start runs the goroutines that close ends; false if close came before.
+func (l *link) start() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		return false
+	}
+	l.started = true
 	l.wg.Add(3)
 	go l.read()
 	go l.write()
 	go l.watch()
+	return true
 }
 
 // frame returns a frame with room for n payload bytes.

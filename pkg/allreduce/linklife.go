@@ -13,8 +13,10 @@ func (l *link) greet(ctx context.Context) error {
 	if err := l.transport.Open(ctx); err != nil {
 		return fmt.Errorf("opening the transport: %w", err)
 	}
-	l.start()
-	start := time.Now()
+	if !l.start() {
+		return ErrClosed
+	}
+	begin := time.Now()
 	repeat := time.NewTicker(min(l.config.DetectWithin/4, 50*time.Millisecond))
 	defer repeat.Stop()
 	for {
@@ -46,13 +48,22 @@ func (l *link) greet(ctx context.Context) error {
 		case <-l.failed:
 		case <-ctx.Done():
 			return fmt.Errorf("awaited the greeting of %s for %s: %w",
-				strings.Join(missing, " and "), time.Since(start).Round(time.Millisecond), context.Cause(ctx))
+				strings.Join(missing, " and "), time.Since(begin).Round(time.Millisecond), context.Cause(ctx))
 		}
 	}
 }
 
 // close says goodbye and ends the goroutines. With linger it first waits, up to DetectWithin, until the right neighbour has everything.
 func (l *link) close(linger bool) error {
+	l.mu.Lock()
+	started := l.started
+	if !started {
+		l.fail(ErrClosed)
+	}
+	l.mu.Unlock()
+	if !started {
+		return l.transport.Close()
+	}
 	limit := time.NewTimer(l.config.DetectWithin)
 	defer limit.Stop()
 	if linger {

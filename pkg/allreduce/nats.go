@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -24,7 +25,10 @@ type NATSTransport struct {
 	conn   *nats.Conn
 	prefix string
 	rank   int
+
+	mu     sync.Mutex
 	sub    *nats.Subscription
+	closed bool
 }
 
 // NewNATSTransport makes the transport of one rank. prefix is a subject that only this generation of this job uses, for example
@@ -39,7 +43,13 @@ func (t *NATSTransport) Open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("subscribing to %s: %w", t.subject(t.rank), err)
 	}
+	t.mu.Lock()
 	t.sub = sub
+	closed := t.closed
+	t.mu.Unlock()
+	if closed {
+		return errors.Join(ErrTransportClosed, t.Close())
+	}
 	if err := sub.SetPendingLimits(pendingFrames, pendingBytes); err != nil {
 		return fmt.Errorf("subscribing to %s: %w", sub.Subject, err)
 	}
@@ -77,8 +87,11 @@ func (t *NATSTransport) Send(to int, frame []byte) error {
 
 // Receive waits for the next frame.
 func (t *NATSTransport) Receive(ctx context.Context) ([]byte, error) {
+	t.mu.Lock()
+	sub := t.sub
+	t.mu.Unlock()
 	for {
-		m, err := t.sub.NextMsgWithContext(ctx)
+		m, err := sub.NextMsgWithContext(ctx)
 		switch {
 		case err == nil:
 			return m.Data, nil
@@ -89,7 +102,7 @@ func (t *NATSTransport) Receive(ctx context.Context) ([]byte, error) {
 		case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrBadSubscription):
 			return nil, fmt.Errorf("%w: %w", ErrTransportClosed, err)
 		default:
-			return nil, fmt.Errorf("subscription to %s: %w", t.sub.Subject, err)
+			return nil, fmt.Errorf("subscription to %s: %w", sub.Subject, err)
 		}
 	}
 }
@@ -104,12 +117,16 @@ func (t *NATSTransport) MaxFrame() int { return int(t.conn.MaxPayload()) }
 
 // Close ends the subscription.
 func (t *NATSTransport) Close() error {
-	if t.sub == nil {
+	t.mu.Lock()
+	sub := t.sub
+	t.sub, t.closed = nil, true
+	t.mu.Unlock()
+	if sub == nil {
 		return nil
 	}
-	err := t.sub.Unsubscribe()
+	err := sub.Unsubscribe()
 	if errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrBadSubscription) {
-		return nil
+		return nil // ended already
 	}
 	return err
 }
