@@ -123,7 +123,10 @@ func connectFirst(urls []string, first int, name string, logger *zap.Logger) (*n
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
 			logger.Debug("reconnect attempt failed", zap.String("client", name), zap.Error(err))
 		}),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+		nats.DisconnectErrHandler(func(c *nats.Conn, err error) {
+			if c.IsClosed() {
+				return // by us: there is nothing to try
+			}
 			logger.Warn("disconnected, trying other servers", zap.String("client", name), zap.Error(err))
 		}),
 		nats.ReconnectHandler(func(c *nats.Conn) {

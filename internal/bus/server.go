@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -68,8 +69,7 @@ func StartServer(config ServerConfig) (*Server, error) {
 		select {
 		case message := <-log.fatal:
 			s.Shutdown()
-			return nil, fmt.Errorf("%w: %q: %s (clients on %s, cluster on %s); choose a free port, or port 0 for any",
-				ErrStart, config.Name, message, config.ClientListen, orNone(config.ClusterListen))
+			return nil, fmt.Errorf("%w: %s; choose a free port, or port 0 for any", ErrStart, listenFailure(message))
 		case <-deadline.C:
 			s.Shutdown()
 			return nil, fmt.Errorf("%w: %q: not listening on %s and %s after %s",
@@ -77,6 +77,7 @@ func StartServer(config ServerConfig) (*Server, error) {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
+	log.started.Store(true)
 	s.client = "nats://" + reachable(inner.Addr().(*net.TCPAddr))
 	if address := inner.ClusterAddr(); address != nil {
 		s.routes = "nats://" + reachable(address)
@@ -174,6 +175,14 @@ func or[T comparable](value, standard T) T {
 		return standard
 	}
 	return value
+}
+
+// listenFailure takes the operating system's sentence, with the address in it, out of the library's.
+func listenFailure(message string) string {
+	if i := strings.Index(message, "listen tcp"); i >= 0 {
+		return strings.TrimSuffix(message[i:], `"`)
+	}
+	return message
 }
 
 func orNone(address string) string { return or(address, "none") }

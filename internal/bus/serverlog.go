@@ -2,15 +2,17 @@ package bus
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 )
 
 // serverLog hands the server library's messages to zap. The library reports a listener that could not be opened only as a fatal log
-// line, whose usual logger would end the process; here the first one is kept for StartServer.
+// line, whose usual logger would end the process; here the first one is kept for StartServer, whose error tells it.
 type serverLog struct {
-	zap   *zap.Logger
-	fatal chan string
+	zap     *zap.Logger
+	fatal   chan string
+	started atomic.Bool // StartServer listens to fatal no longer
 }
 
 func newServerLog(logger *zap.Logger) *serverLog {
@@ -29,9 +31,12 @@ func (l *serverLog) Tracef(format string, v ...any)  { l.zap.Debug(fmt.Sprintf(f
 
 func (l *serverLog) Fatalf(format string, v ...any) {
 	message := fmt.Sprintf(format, v...)
-	l.zap.Error(message)
+	if l.started.Load() {
+		l.zap.Error(message)
+		return
+	}
 	select {
 	case l.fatal <- message:
-	default:
+	default: // one is enough
 	}
 }

@@ -92,7 +92,10 @@ func (d *decoder) section(n *yaml.Node, v reflect.Value, path string) {
 		d.fail(d.place(n), path, "is "+describeNode(n), "a map with "+strings.Join(names, ", "), "")
 		return
 	}
-	seen := map[string]bool{}
+	seen, given := map[string]bool{}, map[string]bool{}
+	for key := range pairs(n) {
+		given[key.Value] = true
+	}
 	for key, value := range pairs(n) {
 		at := join(path, key.Value)
 		if seen[key.Value] {
@@ -108,7 +111,12 @@ func (d *decoder) section(n *yaml.Node, v reflect.Value, path string) {
 				expected = "one of " + strings.Join(names, ", ")
 			}
 			d.fail(d.place(key), at, "unknown field", expected, suggestion)
-			continue
+			if suggestion == "" || given[suggestion] {
+				continue
+			}
+			// Read as what it was meant to be: what is wrong in it shows at once, and the field is not missed as well.
+			given[suggestion], seen[suggestion] = true, true
+			i, at = slices.Index(names, suggestion), join(path, suggestion)
 		}
 		d.value(value, v.FieldByIndex(fields[i].index), fields[i], at)
 	}
