@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 STATE := .sslctl
 GO_PACKAGES := ./...
 
-.PHONY: help build demo data test unit race e2e lint generate bench tools clean
+.PHONY: help build demo data test unit race e2e accuracy lint generate bench tools clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## (.*)/\1\t\2/' | expand -t 12
@@ -26,13 +26,16 @@ demo: data ## start a cluster in one process, pretrain on the shipped images, ev
 test: tools lint race e2e ## everything: format, vet, staticcheck, import law, race tests, tests with real servers
 
 race: tools ## all package tests with the race detector
-	CGO_ENABLED=1 go test -race -timeout 20m $$(go list ./... | grep -v /test/e2e)
+	CGO_ENABLED=1 go test -race -timeout 20m $$(go list ./... | grep -v /test/)
 
 e2e: tools bin/sslctl ## the tests with real processes, NATS and MinIO
 	SSLCTL_BINARY=$(CURDIR)/bin/sslctl go test -timeout 30m ./test/e2e/...
 
+accuracy: data ## the demo job with three seeds against its bars (about 5 minutes)
+	SSLCTL_BINARY=$(CURDIR)/bin/sslctl go test -tags accuracy -count=1 -timeout 60m -v ./test/accuracy
+
 unit: ## all package tests without the race detector
-	go test $$(go list ./... | grep -v /test/e2e)
+	go test $$(go list ./... | grep -v /test/)
 
 lint: tools ## gofmt, go vet, staticcheck, generated files, import law
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change: $$out; run gofmt -w"; exit 1; fi
