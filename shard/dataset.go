@@ -46,9 +46,10 @@ type shardAt struct {
 
 // Open expands a URL pattern (see Expand) and indexes its shards, or loads their indexes from the cache.
 func Open(ctx context.Context, uri string, o Options) (*Dataset, error) {
+	// What fails names the object or the pattern that it is about.
 	places, err := locate(ctx, uri, o.Access)
 	if err != nil {
-		return nil, fmt.Errorf("open data set %s: %w", uri, err)
+		return nil, fmt.Errorf("open data set: %w", err)
 	}
 	indexes := make([]*Index, len(places))
 	var mu sync.Mutex
@@ -76,14 +77,14 @@ func Open(ctx context.Context, uri string, o Options) (*Dataset, error) {
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return nil, fmt.Errorf("open data set %s: %w", uri, err)
+		return nil, fmt.Errorf("open data set: %w", err)
 	}
 	d := &Dataset{uri: uri, retry: o.Access.Retry}
 	for i, x := range indexes {
 		d.add(shardAt{places[i], x})
 	}
 	if d.Len() == 0 {
-		return nil, fmt.Errorf("open data set %s: %w in %d shards", uri, ErrNoSamples, len(d.shards))
+		return nil, fmt.Errorf("open data set %s: %w in its shards (%d); expected members such as 0001.png and 0001.cls in each", uri, ErrNoSamples, len(d.shards))
 	}
 	return d, nil
 }

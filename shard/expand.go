@@ -170,8 +170,8 @@ func glob(ctx context.Context, name string, access blob.Options) ([]string, erro
 		}
 	}
 	if len(matches) == 0 {
-		return nil, fmt.Errorf("%w: nothing matches %s (%d objects start with %s); check the path, or pack a data set there with `sslctl dataset pack`",
-			ErrPattern, name, len(objects), fixed)
+		return nil, fmt.Errorf("%w: nothing matches %s (objects that begin with %q there: %d); check the path, or pack a data set there with `sslctl dataset pack`",
+			ErrPattern, name, fixed[slash+1:], len(objects))
 	}
 	return matches, nil
 }

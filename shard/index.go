@@ -84,7 +84,7 @@ func loadIndex(ctx context.Context, l location, cache blob.Bucket) (*Index, erro
 			return x, nil
 		}
 		if err != nil && !errors.Is(err, blob.ErrNotExist) && !errors.Is(err, ErrFormat) {
-			return nil, fmt.Errorf("read the index of %s: %w", l.object, err)
+			return nil, fmt.Errorf("%w of %s: %w", ErrCache, l.object, err)
 		}
 	}
 	x, err := makeIndex(ctx, l, o, visitor{})
@@ -93,7 +93,7 @@ func loadIndex(ctx context.Context, l location, cache blob.Bucket) (*Index, erro
 	}
 	data := x.encode()
 	if err := cache.Put(ctx, indexKey(l.object, o), bytes.NewReader(data), int64(len(data))); err != nil {
-		return nil, fmt.Errorf("keep the index of %s: %w", l.object, err)
+		return nil, fmt.Errorf("%w of %s: %w", ErrCache, l.object, err)
 	}
 	return x, nil
 }

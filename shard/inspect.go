@@ -65,7 +65,7 @@ const maxMember = 256 << 20
 func Inspect(ctx context.Context, uri string, o InspectOptions) (Summary, error) {
 	places, err := locate(ctx, uri, o.Access)
 	if err != nil {
-		return Summary{}, fmt.Errorf("inspect %s: %w", uri, err)
+		return Summary{}, fmt.Errorf("inspect data set: %w", err)
 	}
 	in := &inspection{
 		options: o, keys: map[string]bool{}, counts: map[string]int{},
@@ -75,7 +75,7 @@ func Inspect(ctx context.Context, uri string, o InspectOptions) (Summary, error)
 	for i, l := range places {
 		x, err := in.shard(ctx, l)
 		if err != nil {
-			return Summary{}, fmt.Errorf("inspect %s: %w", uri, err)
+			return Summary{}, fmt.Errorf("inspect data set: %w", err)
 		}
 		n := uint64(len(x.Samples))
 		in.s.ShardSamples[1] = max(in.s.ShardSamples[1], n)
@@ -90,7 +90,7 @@ func Inspect(ctx context.Context, uri string, o InspectOptions) (Summary, error)
 		}
 	}
 	if in.counts[missingShard] == len(places) {
-		return Summary{}, fmt.Errorf("inspect %s: %w", uri, in.missing)
+		return Summary{}, fmt.Errorf("inspect data set: %w", in.missing)
 	}
 	if in.s.Samples == 0 {
 		in.problem("empty", "the data set has no samples")

@@ -27,6 +27,8 @@ var (
 	ErrNoLabel = errors.New("no label")
 	// ErrExhausted is returned when a corrupt sample has been replaced by every other sample in vain.
 	ErrExhausted = errors.New("no replacement left")
+	// ErrCache is returned when the cache of the indexes cannot be read or written; the data themselves are not to blame.
+	ErrCache = errors.New("cannot keep the index")
 	// ErrExists is returned when packing would overwrite something.
 	ErrExists = errors.New("already exists")
 )

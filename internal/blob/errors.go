@@ -36,5 +36,17 @@ func fail(ctx context.Context, op, object string, kind, cause error, advice stri
 	if kind == nil {
 		return fmt.Errorf("%s %s: %w%s", op, object, cause, advice)
 	}
+	if _, ok := cause.(*told); ok {
+		return fmt.Errorf("%s %s: %w%w%s", op, object, kind, cause, advice)
+	}
 	return fmt.Errorf("%s %s: %w: %w%s", op, object, kind, cause, advice)
 }
+
+// told is a cause whose own words would say again what its kind has said: text, which may be empty, follows the kind in their place.
+type told struct {
+	text  string
+	cause error
+}
+
+func (t *told) Error() string { return t.text }
+func (t *told) Unwrap() error { return t.cause }

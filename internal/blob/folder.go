@@ -189,6 +189,8 @@ func (f *folder) fail(ctx context.Context, op, key string, err error) error {
 	var kind error
 	advice := ""
 	switch {
+	case op == "put" && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)):
+		kind, advice = ErrURI, "name a folder that can be made"
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		kind, advice = ErrNotExist, "check the path"
 		if _, statErr := os.Stat(f.root); errors.Is(statErr, fs.ErrNotExist) {
@@ -199,5 +201,22 @@ func (f *folder) fail(ctx context.Context, op, key string, err error) error {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
 		kind, advice = ErrNoSpace, "free some space below "+f.root+" or name another folder"
 	}
-	return fail(ctx, op, Join(f.URI(), key), kind, err, advice)
+	return fail(ctx, op, Join(f.URI(), key), kind, f.brief(key, kind, err), advice)
+}
+
+// brief leaves the path out of an operating system's error where it is that of the object or of its temporary file, and the reason where
+// kind says the same.
+func (f *folder) brief(key string, kind, err error) error {
+	var at *fs.PathError
+	if !errors.As(err, &at) {
+		return err
+	}
+	if at.Path != f.file(key) && !strings.HasPrefix(filepath.Base(at.Path), tempPrefix) {
+		return err // a folder above it
+	}
+	switch {
+	case kind == ErrNotExist && errors.Is(err, fs.ErrNotExist), kind == ErrNoSpace && errors.Is(err, syscall.ENOSPC):
+		return &told{"", err}
+	}
+	return at.Err
 }

@@ -95,10 +95,14 @@ func TestErrnoBecomesASentinel(t *testing.T) {
 	for errno, kind := range map[syscall.Errno]error{
 		syscall.EACCES: ErrDenied, syscall.EROFS: ErrDenied, syscall.ENOSPC: ErrNoSpace, syscall.EDQUOT: ErrNoSpace, syscall.ENOENT: ErrNotExist,
 	} {
-		err := f.fail(t.Context(), "put", "k", &fs.PathError{Op: "open", Path: "/data/k", Err: errno})
-		if !errors.Is(err, kind) || !errors.Is(err, errno) || !strings.Contains(err.Error(), "file:///data/k") {
+		err := f.fail(t.Context(), "get", "k", &fs.PathError{Op: "open", Path: "/data/k", Err: errno})
+		if !errors.Is(err, kind) || !errors.Is(err, errno) || strings.Count(err.Error(), "/data/k") != 1 {
 			t.Errorf("%v: %v", errno, err)
 		}
+	}
+	err := f.fail(t.Context(), "put", "a/k", &fs.PathError{Op: "mkdir", Path: "/data/a", Err: syscall.ENOTDIR})
+	if !errors.Is(err, ErrURI) || errors.Is(err, ErrNotExist) || !strings.Contains(err.Error(), "mkdir /data/a: not a directory; name a folder that can be made") {
+		t.Errorf("a folder below a file: %v", err)
 	}
 }
 

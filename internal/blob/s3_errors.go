@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/minio/minio-go/v7"
@@ -16,9 +17,15 @@ import (
 func (s *s3) fail(ctx context.Context, op, key string, err error) error {
 	advice, kind := s.explain(err)
 	var answer minio.ErrorResponse
-	if errors.As(err, &answer) {
+	var request *url.Error
+	switch {
+	case errors.As(err, &answer) && (kind == nil || kind == ErrUnavailable):
 		// The client's own text leaves the code out, which is what one searches for.
 		err = fmt.Errorf("%s (HTTP %d): %w", answer.Code, answer.StatusCode, err)
+	case errors.As(err, &answer):
+		err = &told{fmt.Sprintf(" (%s, HTTP %d)", answer.Code, answer.StatusCode), err}
+	case errors.As(err, &request):
+		err = request.Err // without the URL: the object and the endpoint are named already
 	}
 	return fail(ctx, op, Join(s.URI(), key)+" at "+s.endpoint, kind, err, advice)
 }
