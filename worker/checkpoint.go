@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path"
 	"strconv"
@@ -21,6 +22,8 @@ import (
 type written struct {
 	Files []checkpoint.FileEntry `json:"files,omitempty"`
 	Error string                 `json:"error,omitempty"`
+	// Discard says that there is certainly no manifest, so that the files are of no use.
+	Discard bool `json:"discard,omitempty"`
 }
 
 // save stores the state of this step boundary: each rank the files of its virtual ranks, rank 0 the replicated tensors and, when all are
@@ -36,6 +39,7 @@ func (t *trainer) save(ctx context.Context, digest string) error {
 		own.Error = err.Error()
 	}
 	own.Files = files
+	mine := files
 	all, err := exchange(ctx, t.ring.group, own)
 	if err != nil {
 		return fmt.Errorf("store checkpoint of step %d: %w", t.Step, err)
@@ -43,7 +47,8 @@ func (t *trainer) save(ctx context.Context, digest string) error {
 	files = nil
 	for rank, w := range all {
 		if w.Error != "" {
-			return fmt.Errorf("store checkpoint of step %d in %s: rank %d: %s; the previous checkpoint stands", t.Step, t.stores.checkpoints.URI(), rank, w.Error)
+			t.discard(ctx, mine)
+			return t.notStored(rank, w.Error)
 		}
 		files = append(files, w.Files...)
 	}
@@ -52,6 +57,8 @@ func (t *trainer) save(ctx context.Context, digest string) error {
 	if t.session.assignment.Rank == 0 {
 		if err := t.complete(ctx, digest, files); err != nil {
 			end.Error = err.Error()
+			// A service that did not answer may have stored the manifest after all; it must not name files that are gone.
+			end.Discard = errors.Is(err, blob.ErrNoSpace) || errors.Is(err, blob.ErrDenied)
 		}
 	}
 	all, err = exchange(ctx, t.ring.group, end)
@@ -59,13 +66,33 @@ func (t *trainer) save(ctx context.Context, digest string) error {
 		return fmt.Errorf("store checkpoint of step %d: %w", t.Step, err)
 	}
 	if all[0].Error != "" {
-		return fmt.Errorf("store checkpoint of step %d in %s: %s; the previous checkpoint stands", t.Step, t.stores.checkpoints.URI(), all[0].Error)
+		if all[0].Discard {
+			t.discard(ctx, mine)
+		}
+		return t.notStored(0, all[0].Error)
 	}
 	t.checkpointed, t.hasCheckpoint = t.Step, true
 	t.session.report.phase(sslctlv1.Phase_PHASE_RUNNING, "")
 	return nil
 }
 
+// notStored says why there is no checkpoint of this step, and which one there is.
+func (t *trainer) notStored(rank int, why string) error {
+	newest := "there is none before it"
+	if t.hasCheckpoint {
+		newest = fmt.Sprintf("that of step %d stands", t.checkpointed)
+	}
+	return fmt.Errorf("store the checkpoint of step %d: %s%s; %s", t.Step, t.session.on(rank), why, newest)
+}
+
+// discard removes what this rank has written of a checkpoint that will not be complete.
+func (t *trainer) discard(ctx context.Context, files []checkpoint.FileEntry) {
+	if err := checkpoint.Discard(ctx, t.stores.checkpoints, t.Step, files); err != nil {
+		t.log.Warn("could not remove the files of an incomplete checkpoint", zap.Error(err))
+	}
+}
+
+// writeFiles returns what it has written also after an error.
 func (t *trainer) writeFiles(ctx context.Context) ([]checkpoint.FileEntry, error) {
 	var files []checkpoint.FileEntry
 	lo, hi := t.ring.group.Owned()
@@ -79,7 +106,7 @@ func (t *trainer) writeFiles(ctx context.Context) ([]checkpoint.FileEntry, error
 	for _, v := range holders {
 		entry, err := checkpoint.WriteFile(ctx, t.stores.checkpoints, t.Step, v, t.state.tensors(v))
 		if err != nil {
-			return nil, err
+			return files, err
 		}
 		files = append(files, entry)
 	}
@@ -128,7 +155,7 @@ func (t *trainer) complete(ctx context.Context, digest string, files []checkpoin
 // restore loads the checkpoint that the generation starts from, and proves by its digest that it is what the ledger says.
 func (t *trainer) restore(ctx context.Context) error {
 	uri := t.session.assignment.Source
-	folder, err := open(ctx, strings.TrimSuffix(uri, "/"+path.Base(uri)), t.session.job.Spec.Checkpoint.Access)
+	folder, err := t.session.open(ctx, strings.TrimSuffix(uri, "/"+path.Base(uri)), t.session.job.Spec.Checkpoint.Access)
 	if err != nil {
 		return fmt.Errorf("restore %s: %w", uri, err)
 	}

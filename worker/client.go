@@ -58,7 +58,7 @@ func (c *coordinators) heartbeat(ctx context.Context, r *sslctlv1.HeartbeatReque
 
 // call tries each coordinator once, beginning with the one that answered last. An answer that refuses the request is final.
 func call[T any](ctx context.Context, c *coordinators, timeout time.Duration, doing string, f func(context.Context, sslctlv1connect.WorkerServiceClient) (*connect.Response[T], error)) (*T, error) {
-	var failures []error
+	var failures []string
 	for range c.clients {
 		attempt, cancel := context.WithTimeout(ctx, timeout)
 		response, err := f(attempt, c.clients[c.current])
@@ -73,8 +73,21 @@ func call[T any](ctx context.Context, c *coordinators, timeout time.Duration, do
 		case connect.CodeInvalidArgument, connect.CodeFailedPrecondition, connect.CodePermissionDenied, connect.CodeUnimplemented:
 			return nil, fmt.Errorf("%s at coordinator %s: %w", doing, c.addresses[c.current], err)
 		}
-		failures = append(failures, fmt.Errorf("%s: %w", c.addresses[c.current], err))
+		failures = append(failures, c.addresses[c.current]+": "+reason(err))
 		c.current = (c.current + 1) % len(c.clients)
 	}
-	return nil, fmt.Errorf("%s: %w: %w", doing, errNoCoordinator, errors.Join(failures...))
+	return nil, fmt.Errorf("%s: %w: %s", doing, errNoCoordinator, strings.Join(failures, ", "))
+}
+
+// reason is what an error says beside the address and the protocol.
+func reason(err error) string {
+	var dial *net.OpError
+	var api *connect.Error
+	switch {
+	case errors.As(err, &dial) && dial.Op == "dial":
+		return dial.Err.Error()
+	case errors.As(err, &api):
+		return api.Message()
+	}
+	return err.Error()
 }

@@ -125,9 +125,13 @@ func (e *evaluation) measure(ctx context.Context, s snapshot) error {
 		return fmt.Errorf("measure the encoder of step %d: %w", s.step, err)
 	}
 	maps.Copy(values, e.floors)
-	e.session.log.Info("evaluated", zap.Uint64("step", s.step), zap.Any("values", values))
+	warning := ""
+	if healthy, reason := evaluate.Healthy(values); !healthy {
+		warning = reason
+	}
+	e.session.log.Info("evaluated", zap.Uint64("step", s.step), zap.Any("values", values), zap.String("warning", warning))
 	e.session.report.update(true, func(m *sslctlv1.HeartbeatRequest) {
-		m.Evaluations = append(m.Evaluations, &sslctlv1.Evaluation{Step: s.step, Epoch: s.epoch, Values: values})
+		m.Evaluations = append(m.Evaluations, &sslctlv1.Evaluation{Step: s.step, Epoch: s.epoch, Values: values, Warning: warning})
 	})
 	return nil
 }

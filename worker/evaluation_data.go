@@ -54,13 +54,13 @@ func readEvaluationData(ctx context.Context, s *session, stores *stores) (evalua
 // readLabelled reads one labelled set and returns its clean images, and the first keep of them as decoded. Samples that cannot be decoded
 // are an error: a measure over fewer samples than it says would mislead.
 func readLabelled(ctx context.Context, s *session, stores *stores, field string, source jobspec.Source, clean *transform.Pipeline, keep int) (evaluate.Images, []transform.Image, error) {
-	access, err := accessOptions(source.Access)
+	access, err := s.access(source.Access)
 	if err != nil {
 		return evaluate.Images{}, nil, fmt.Errorf("%s: %w", field, err)
 	}
 	data, err := shard.Open(ctx, source.URI, shard.Options{Access: access, Cache: stores.checkpoints.Bucket})
 	if err != nil {
-		return evaluate.Images{}, nil, fmt.Errorf("%s: %w", field, err)
+		return evaluate.Images{}, nil, inField(field, err)
 	}
 	h, w, c := clean.Shape()
 	size := h * w * c
@@ -71,7 +71,7 @@ func readLabelled(ctx context.Context, s *session, stores *stores, field string,
 		label, labelErr := shard.Label(sample)
 		image, decodeErr := transform.Decode(sample.Members, c)
 		if err := errors.Join(labelErr, decodeErr); err != nil {
-			return fmt.Errorf("%s: %w", data.Describe(sample.ID), err)
+			return fmt.Errorf("%s: %w; every sample of an evaluation set needs a label and an image: mend it, or leave spec.evaluate out", data.Describe(sample.ID), err)
 		}
 		i := len(out.Labels)
 		out.Labels = append(out.Labels, label)

@@ -46,7 +46,11 @@ func Export(ctx context.Context, specYAML []byte, uid string, step *uint64, w io
 	if err != nil {
 		return 0, fmt.Errorf("export: read the job file: %w", err)
 	}
-	folder, err := open(ctx, blob.Join(job.Spec.Checkpoint.URI, jobFolder(job.Metadata.Name, uid)), job.Spec.Checkpoint.Access)
+	options, err := accessOptions(job.Spec.Checkpoint.Access)
+	if err != nil {
+		return 0, fmt.Errorf("export: %w", err)
+	}
+	folder, err := blob.Open(ctx, blob.Join(job.Spec.Checkpoint.URI, jobFolder(job.Metadata.Name, uid)), options)
 	if err != nil {
 		return 0, fmt.Errorf("export: %w", err)
 	}

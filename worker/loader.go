@@ -139,9 +139,9 @@ func (st *stream) fill(ctx context.Context, s *session, src *source, reader *sha
 				break
 			}
 			if !errors.Is(err, transform.ErrCorrupt) {
-				return nil, fmt.Errorf("sample %s: %w", sample.Key, err)
+				return nil, fmt.Errorf("sample %s: %w", src.data.Describe(sample.ID), err)
 			}
-			corrupt = append(corrupt, fmt.Sprintf("%s: %v", sample.Key, err))
+			corrupt = append(corrupt, fmt.Sprintf("%s: %v", src.data.Describe(sample.ID), err))
 			if s.job.Spec.Dataset.MaxCorrupt == 0 {
 				break // the ranks agree on the failure before the batch is used
 			}

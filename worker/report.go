@@ -18,6 +18,8 @@ type report struct {
 	committed uint64        // ledger entries up to this step are committed
 	changed   chan struct{} // closed and replaced when committed or the directive changes
 	directive sslctlv1.Directive
+	waits     string          // what a store lets the session wait for
+	waitsTill time.Time       // nothing any more from then on
 	kick      chan<- struct{} // asks for a heartbeat at once
 }
 
@@ -48,11 +50,26 @@ func (r *report) phase(p sslctlv1.Phase, detail string) {
 	r.update(true, func(m *sslctlv1.HeartbeatRequest) { m.Phase, m.PhaseDetail = p, detail })
 }
 
+// attemptWithin is how long an attempt to reach a store may take before its failure is reported, so that the report does not lapse.
+const attemptWithin = 6 * time.Second
+
+// wait reports that something is waited for, over what the session does otherwise, until the next attempt has had time to fail. Nobody
+// tells when one succeeds.
+func (r *report) wait(what string, next time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waits, r.waitsTill = what, time.Now().Add(next+attemptWithin)
+}
+
 // snapshot copies the report for one heartbeat.
 func (r *report) snapshot() *sslctlv1.HeartbeatRequest {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return proto.Clone(r.message).(*sslctlv1.HeartbeatRequest)
+	m := proto.Clone(r.message).(*sslctlv1.HeartbeatRequest)
+	if m.Failure == nil && time.Now().Before(r.waitsTill) {
+		m.PhaseDetail = r.waits
+	}
+	return m
 }
 
 // acknowledge drops what a response says is committed and takes over the directive.

@@ -89,10 +89,19 @@ func (s *session) conclude(err error) {
 	if errors.As(err, &lost) {
 		failure.Suspect, failure.SuspectRank = true, uint32(lost.Rank)
 	}
-	s.log.Warn("session failed", zap.Bool("permanent", failure.Permanent), zap.Error(err))
+	// The coordinators are told, and they tell whoever waits for the job: no reason to warn here as well.
+	s.log.Info("session failed", zap.Bool("permanent", failure.Permanent), zap.Error(err))
 	s.report.update(true, func(m *sslctlv1.HeartbeatRequest) {
 		m.Phase, m.PhaseDetail, m.Failure = sslctlv1.Phase_PHASE_FAILED, err.Error(), failure
 	})
+}
+
+// on says in an error which member has met it, unless it is this one: the coordinators name that.
+func (s *session) on(rank int) string {
+	if rank == int(s.assignment.Rank) {
+		return ""
+	}
+	return "on worker " + s.assignment.Members[rank].WorkerId + ": "
 }
 
 // run is the whole life of a session: open, join, load, train, finish.

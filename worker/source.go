@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
@@ -43,7 +44,7 @@ func openSource(ctx context.Context, s *session, stores *stores, r *ring) (*sour
 	for rank, c := range all {
 		switch {
 		case c.Error != "":
-			return nil, fmt.Errorf("rank %d: %s", rank, c.Error)
+			return nil, errors.New(s.on(rank) + c.Error)
 		case c.Fingerprint != own.Fingerprint:
 			return nil, fmt.Errorf("ranks %d and %d see different data under %s: every worker must see the same shards", s.assignment.Rank, rank, src.data.URI())
 		}
@@ -53,7 +54,7 @@ func openSource(ctx context.Context, s *session, stores *stores, r *ring) (*sour
 
 func (s *session) openData(ctx context.Context, stores *stores) (*source, error) {
 	spec := s.job.Spec
-	access, err := accessOptions(spec.Dataset.Access)
+	access, err := s.access(spec.Dataset.Access)
 	if err != nil {
 		return nil, fmt.Errorf("spec.dataset: %w", err)
 	}
@@ -65,7 +66,7 @@ func (s *session) openData(ctx context.Context, stores *stores) (*source, error)
 		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("spec.dataset: %w", err)
+		return nil, inField("spec.dataset", err)
 	}
 	order, err := shard.NewOrder(data.Shape(), shard.OrderOptions{
 		Seed: spec.Training.Seed, Batch: uint64(spec.Training.GlobalBatch), VirtualRanks: uint64(spec.Training.VirtualRanks), Window: uint64(spec.Dataset.Window),
@@ -87,6 +88,14 @@ func (s *session) openData(ctx context.Context, stores *stores) (*source, error)
 		return nil, fmt.Errorf("spec.training: %v epochs of %d samples do not fill one batch of %d; add epochs or samples, or lower globalBatch", spec.Training.Epochs, data.Len(), src.batch)
 	}
 	return src, nil
+}
+
+// inField says which field of the job file an error about data comes from: their indexes are kept with the checkpoints.
+func inField(field string, err error) error {
+	if errors.Is(err, shard.ErrCache) {
+		field = "spec.checkpoint"
+	}
+	return fmt.Errorf("%s: %w", field, err)
 }
 
 // epoch is how many passes over the data the first steps make.

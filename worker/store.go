@@ -7,6 +7,7 @@ import (
 	"github.com/sslctl/sslctl/internal/blob"
 	"github.com/sslctl/sslctl/internal/jobspec"
 	"github.com/sslctl/sslctl/pkg/checkpoint"
+	"go.uber.org/zap"
 )
 
 // stores are the places that a session writes to.
@@ -33,7 +34,7 @@ func (b bucket) List(ctx context.Context, prefix string) ([]string, error) {
 // openStores opens the job's own folder below spec.checkpoint.uri, and tries whether it can be read.
 func openStores(ctx context.Context, s *session) (*stores, error) {
 	c := s.job.Spec.Checkpoint
-	b, err := open(ctx, blob.Join(c.URI, jobFolder(s.assignment.JobName, s.assignment.JobUid)), c.Access)
+	b, err := s.open(ctx, blob.Join(c.URI, jobFolder(s.assignment.JobName, s.assignment.JobUid)), c.Access)
 	if err != nil {
 		return nil, fmt.Errorf("spec.checkpoint: %w", err)
 	}
@@ -51,12 +52,22 @@ func openStores(ctx context.Context, s *session) (*stores, error) {
 // jobFolder is where a job keeps its objects. The UID sets a job apart from earlier ones of its name.
 func jobFolder(name, uid string) string { return name + "-" + uid }
 
-func open(ctx context.Context, uri string, a jobspec.Access) (blob.Bucket, error) {
-	options, err := accessOptions(a)
+func (s *session) open(ctx context.Context, uri string, a jobspec.Access) (blob.Bucket, error) {
+	options, err := s.access(a)
 	if err != nil {
 		return nil, err
 	}
 	return blob.Open(ctx, uri, options)
+}
+
+// access is accessOptions that also reports what a store lets the session wait for.
+func (s *session) access(a jobspec.Access) (blob.Options, error) {
+	options, err := accessOptions(a)
+	options.Retry.Notify = func(w blob.Waiting) {
+		s.log.Info("waiting for a store", zap.Duration("waited", w.Waited), zap.Duration("next", w.Next), zap.Error(w.Cause))
+		s.report.wait(fmt.Sprintf("trying again: %v", w.Cause), w.Next)
+	}
+	return options, err
 }
 
 // accessOptions resolves the credentials that a job file refers to.

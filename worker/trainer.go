@@ -103,7 +103,7 @@ func (t *trainer) train(ctx context.Context) (err error) {
 		}
 		t.loader.release(batch)
 		if err := t.afterStep(ctx); err != nil {
-			return fmt.Errorf("after step %d: %w", t.Step, err)
+			return err
 		}
 	}
 	return t.finish(ctx)
@@ -135,13 +135,16 @@ func (t *trainer) agree(ctx context.Context, batch *loaded, loadErr error) (paus
 	}
 	for rank, c := range all {
 		if c.Error != "" {
-			return false, fmt.Errorf("rank %d cannot make its part of step %d: %s", rank, t.Step+1, c.Error)
+			return false, fmt.Errorf("read the batch of step %d: %s%s", t.Step+1, t.session.on(rank), c.Error)
 		}
 		pause = pause || c.Pause
 		t.noteCorrupt(c.Corrupt)
 	}
 	if limit := t.session.job.Spec.Dataset.MaxCorrupt; len(t.Corrupt) > limit {
-		return false, fmt.Errorf("%d samples cannot be decoded, %d are allowed (spec.dataset.maxCorrupt): %s; mend or remove them, or raise the limit", len(t.Corrupt), limit, strings.Join(t.Corrupt, "; "))
+		return false, fmt.Errorf("samples that cannot be decoded: %d, allowed are %d (spec.dataset.maxCorrupt): %s; mend or remove them, or raise the limit", len(t.Corrupt), limit, strings.Join(t.Corrupt, "; "))
+	}
+	for _, name := range own.Corrupt {
+		t.log.Warn("replaced a sample that cannot be decoded", zap.String("sample", name))
 	}
 	return pause, nil
 }
@@ -150,7 +153,6 @@ func (t *trainer) noteCorrupt(names []string) {
 	for _, name := range names {
 		if !slices.Contains(t.Corrupt, name) {
 			t.Corrupt = append(t.Corrupt, name)
-			t.log.Warn("replaced a sample that cannot be decoded", zap.String("sample", name))
 			t.session.report.update(false, func(m *sslctlv1.HeartbeatRequest) { m.CorruptSamples = slices.Clone(t.Corrupt) })
 		}
 	}
@@ -282,7 +284,7 @@ func (t *trainer) digest(ctx context.Context) (string, error) {
 	mine := ranksDigest{Replicated: checkpoint.Digest(t.Step, t.Skipped, replicated), Own: own}
 	all, err := exchange(ctx, t.ring.group, mine)
 	if err != nil {
-		return "", fmt.Errorf("exchange digests: %w", err)
+		return "", fmt.Errorf("compare digests after step %d: %w", t.Step, err)
 	}
 	sums := replicated
 	for rank, d := range all {

@@ -46,6 +46,7 @@ type agent struct {
 	kick        chan struct{}
 	registered  *sslctlv1.RegisterResponse
 	every       time.Duration // between two heartbeats
+	silence     outage        // of the coordinators
 	session     *session
 	newest      map[string]uint64 // newest generation seen, by job UID: what is older comes from a deposed leader
 
@@ -126,6 +127,7 @@ func (a *agent) register(ctx context.Context) error {
 		WorkerId: a.config.ID, Incarnation: a.incarnation, Numerics: []string{simd.Profile()}, Labels: a.config.Labels,
 		Version: a.config.Version, Cores: int32(runtime.GOMAXPROCS(0)), Host: host,
 	}
+	var silence outage
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		response, err := a.client.register(ctx, request, a.config.Timeout)
 		if err == nil {
@@ -139,7 +141,9 @@ func (a *agent) register(ctx context.Context) error {
 		if !errors.Is(err, errNoCoordinator) {
 			return err
 		}
-		a.config.Logger.Warn("cannot register, trying again", zap.Duration("in", wait), zap.Error(err))
+		if silence.met(time.Now(), 0) {
+			a.config.Logger.Warn("cannot register; keeps trying", zap.Error(err))
+		}
 		if !pause(ctx, wait, nil) {
 			return context.Cause(ctx)
 		}
@@ -157,11 +161,17 @@ func (a *agent) heartbeat(ctx context.Context) error {
 	switch {
 	case errors.Is(err, errNoCoordinator):
 		// Training goes on without coordinators for as long as the job's maxUncommittedSteps allows.
-		a.config.Logger.Warn("no coordinator answers; training goes on", zap.Error(err))
+		if a.silence.met(time.Now(), a.config.Timeout) {
+			a.config.Logger.Warn("no coordinator answers; keeps trying", zap.Bool("training", a.session != nil), zap.Error(err))
+		}
 		return nil
 	case err != nil:
 		return err
-	case response.RegisterAgain:
+	}
+	if lasted, said := a.silence.over(time.Now()); said {
+		a.config.Logger.Info("a coordinator answers again", zap.Duration("after", lasted))
+	}
+	if response.RegisterAgain {
 		return a.register(ctx)
 	}
 	if response.HeartbeatMs > 0 {

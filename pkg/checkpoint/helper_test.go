@@ -27,7 +27,9 @@ func newMemory() *memory { return &memory{objects: map[string][]byte{}} }
 func (m *memory) enter(op, key string) error {
 	m.log = append(m.log, op+" "+key)
 	if m.fail != nil {
-		return m.fail(op, key)
+		if err := m.fail(op, key); err != nil {
+			return fmt.Errorf("%s %s: %w", op, key, err)
+		}
 	}
 	return nil
 }

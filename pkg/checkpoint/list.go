@@ -49,7 +49,7 @@ type folder struct {
 func list(ctx context.Context, store Store) ([]folder, error) {
 	keys, err := store.List(ctx, "step-")
 	if err != nil {
-		return nil, fmt.Errorf("list checkpoints: %w", err)
+		return nil, err
 	}
 	slices.Sort(keys)
 	var folders []folder
@@ -69,6 +69,25 @@ func list(ctx context.Context, store Store) ([]folder, error) {
 		last.files = append(last.files, name)
 	}
 	return folders, nil
+}
+
+// Discard deletes files that were written for the checkpoint of a step that will not be complete. If the step has a manifest, an earlier
+// run has completed it with the same files, and they stay.
+func Discard(ctx context.Context, store Store, step uint64, files []FileEntry) error {
+	manifest := Dir(step) + "/" + manifestFile
+	there, err := store.List(ctx, manifest)
+	if err != nil {
+		return fmt.Errorf("discard %s: %w", Dir(step), err)
+	}
+	if slices.Contains(there, manifest) {
+		return nil
+	}
+	for _, f := range files {
+		if err := store.Delete(ctx, Dir(step)+"/"+f.Name); err != nil {
+			return fmt.Errorf("discard %s: %w", Dir(step), err)
+		}
+	}
+	return nil
 }
 
 // Prune keeps the newest keep checkpoints and deletes the older ones, and what crashes left of older ones. Of each it deletes the manifest

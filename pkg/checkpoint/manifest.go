@@ -113,10 +113,7 @@ func WriteManifest(ctx context.Context, store Store, m Manifest) error {
 		return fmt.Errorf("write %s: %w", key, err)
 	}
 	b = append(b, '\n')
-	if err := store.Put(ctx, key, bytes.NewReader(b), int64(len(b))); err != nil {
-		return fmt.Errorf("write %s: %w", key, err)
-	}
-	return nil
+	return store.Put(ctx, key, bytes.NewReader(b), int64(len(b)))
 }
 
 // ReadManifest reads the manifest of the checkpoint in folder dir. A manifest that is not well-formed is an error that wraps ErrFormat.

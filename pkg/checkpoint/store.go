@@ -11,6 +11,7 @@ import (
 )
 
 // Store is a folder of objects. Put is atomic: an object appears whole or not at all, and replaces one of the same key.
+// The errors of its methods say what was done to which object.
 type Store interface {
 	Put(ctx context.Context, key string, r io.Reader, size int64) error
 	// Get reads length bytes from offset off on; to the end if length < 0.
@@ -39,7 +40,7 @@ func WriteFile(ctx context.Context, store Store, step uint64, virtualRank int, t
 		return FileEntry{}, fmt.Errorf("write %s: %w", key, err)
 	}
 	if err := store.Put(ctx, key, r, e.size); err != nil {
-		return FileEntry{}, fmt.Errorf("write %s: %w", key, err)
+		return FileEntry{}, err
 	}
 	entry.Size, entry.SHA256 = e.size, hex.EncodeToString(h.Sum(nil))
 	return entry, nil

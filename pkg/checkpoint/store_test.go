@@ -116,7 +116,7 @@ func TestDigestOfSeesOtherValues(t *testing.T) {
 func TestWriteFileFailsWithItsCause(t *testing.T) {
 	s := newMemory()
 	s.fail = func(op, key string) error { return errFull }
-	if _, err := WriteFile(t.Context(), s, 1, Replicated, []Tensor{{"w", floats(2)}}); !errors.Is(err, errFull) || !strings.Contains(err.Error(), "step-0000000001/replicated.safetensors") {
+	if _, err := WriteFile(t.Context(), s, 1, Replicated, []Tensor{{"w", floats(2)}}); !errors.Is(err, errFull) || strings.Count(err.Error(), "step-0000000001/replicated.safetensors") != 1 {
 		t.Errorf("WriteFile: %v, want the cause and the file", err)
 	}
 }
@@ -226,6 +226,31 @@ func TestListAndPrune(t *testing.T) {
 	}
 	if _, err := Prune(t.Context(), s, 0); err == nil {
 		t.Error("Prune accepts keep 0")
+	}
+}
+
+// What is written of a checkpoint that fails goes again; a checkpoint that an earlier run has completed stays.
+func TestDiscard(t *testing.T) {
+	s := newMemory()
+	write(t, s, 100, 0)
+	entry, err := WriteFile(t.Context(), s, 200, 3, []Tensor{{"w", floats(2)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := len(s.objects)
+	complete, _, err := List(t.Context(), s)
+	if err != nil || len(complete) != 1 {
+		t.Fatal(complete, err)
+	}
+	if err := Discard(t.Context(), s, 100, complete[0].Files); err != nil || len(s.objects) != before {
+		t.Errorf("%v; %d objects of %d are left of a complete checkpoint and another's file", err, len(s.objects), before)
+	}
+	if err := Discard(t.Context(), s, 200, []FileEntry{entry}); err != nil || len(s.objects) != before-1 {
+		t.Errorf("%v; %d objects, want %d", err, len(s.objects), before-1)
+	}
+	s.fail = func(op, key string) error { return errFull }
+	if err := Discard(t.Context(), s, 200, []FileEntry{entry}); !errors.Is(err, errFull) {
+		t.Errorf("a store that fails: %v", err)
 	}
 }
 
