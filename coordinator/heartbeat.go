@@ -76,7 +76,7 @@ func news(s *state.State, m *pb.HeartbeatRequest, uid uint64) *state.Progress {
 	}
 	for _, e := range m.Evaluations {
 		if e.Step <= committed && !evaluated(j, e) {
-			c.Evaluations = append(c.Evaluations, state.Evaluation{Step: e.Step, Epoch: state.Number(e.Epoch), Values: numberMap(e.Values)})
+			c.Evaluations = append(c.Evaluations, state.Evaluation{Step: e.Step, Epoch: state.Number(e.Epoch), Values: numberMap(e.Values), Warning: e.Warning})
 		}
 	}
 	if len(m.EpochLosses) > len(j.EpochLosses) {

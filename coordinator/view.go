@@ -105,7 +105,7 @@ func member(j *state.Job, r int, f state.MemberFigure) *pb.Member {
 func evaluations(list []state.Evaluation) []*pb.Evaluation {
 	out := make([]*pb.Evaluation, len(list))
 	for i, e := range list {
-		out[i] = &pb.Evaluation{Step: e.Step, Epoch: float64(e.Epoch), Values: floatMap(e.Values)}
+		out[i] = &pb.Evaluation{Step: e.Step, Epoch: float64(e.Epoch), Values: floatMap(e.Values), Warning: e.Warning}
 	}
 	return out
 }

@@ -108,6 +108,9 @@ func evaluationLine(e *sslctlv1.Evaluation) string {
 			parts = append(parts, fmt.Sprintf("%s %.4f", name, v))
 		}
 	}
+	if e.Warning != "" {
+		parts = append(parts, "WARNING: "+e.Warning)
+	}
 	return fmt.Sprintf("evaluated at step %d (epoch %.2f): %s", e.Step, e.Epoch, strings.Join(parts, "  "))
 }
 

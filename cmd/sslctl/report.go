@@ -52,6 +52,8 @@ type evaluationReport struct {
 	Step   uint64            `json:"step"`
 	Epoch  number            `json:"epoch"`
 	Values map[string]number `json:"values"`
+	// Warning says in words that the measures look like a collapse.
+	Warning string `json:"warning,omitempty"`
 }
 
 // memberReport is a worker's place: it owns virtual ranks [VirtualRankLo, VirtualRankHi), with their bank shards.
@@ -103,7 +105,7 @@ func reportJob(j *sslctlv1.Job) jobReport {
 		Submitted: timeText(j.SubmittedUnixMs), Started: timeText(j.StartedUnixMs), Ended: timeText(j.EndedUnixMs),
 	}
 	for _, e := range j.Evaluations {
-		r.Evaluations = append(r.Evaluations, evaluationReport{e.Step, number(e.Epoch), numberMap(e.Values)})
+		r.Evaluations = append(r.Evaluations, evaluationReport{e.Step, number(e.Epoch), numberMap(e.Values), e.Warning})
 	}
 	for _, m := range j.Members {
 		r.Members = append(r.Members, memberReport{m.Rank, m.WorkerId, m.Incarnation, m.VirtualRankLo, m.VirtualRankHi, m.Samples,

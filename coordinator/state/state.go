@@ -146,6 +146,8 @@ type Evaluation struct {
 	Step   uint64            `json:"step"`
 	Epoch  Number            `json:"epoch"`
 	Values map[string]Number `json:"values"`
+	// Warning is what the worker makes of the values, if they look bad.
+	Warning string `json:"warning,omitempty"`
 }
 
 // Checkpoint is one complete checkpoint.

@@ -723,6 +723,7 @@ type Evaluation struct {
 	Step          uint64                 `protobuf:"varint,1,opt,name=step,proto3" json:"step,omitempty"`
 	Epoch         float64                `protobuf:"fixed64,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Values        map[string]float64     `protobuf:"bytes,3,rep,name=values,proto3" json:"values,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"` // knn.top1, linear.top1, rawPixel.knn.top1, untrained.knn.top1, …
+	Warning       string                 `protobuf:"bytes,4,opt,name=warning,proto3" json:"warning,omitempty"`                                                                           // in words, when the measures look like a collapse
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -776,6 +777,13 @@ func (x *Evaluation) GetValues() map[string]float64 {
 		return x.Values
 	}
 	return nil
+}
+
+func (x *Evaluation) GetWarning() string {
+	if x != nil {
+		return x.Warning
+	}
+	return ""
 }
 
 // Checkpoint is one complete checkpoint: its manifest is written and verified.
@@ -2731,12 +2739,13 @@ const file_sslctl_v1alpha1_sslctl_proto_rawDesc = "" +
 	"bank_bytes\x18\b \x01(\x04R\tbankBytes\x12\x14\n" +
 	"\x05phase\x18\t \x01(\tR\x05phase\x12\x16\n" +
 	"\x06reason\x18\n" +
-	" \x01(\tR\x06reason\"\xb2\x01\n" +
+	" \x01(\tR\x06reason\"\xcc\x01\n" +
 	"\n" +
 	"Evaluation\x12\x12\n" +
 	"\x04step\x18\x01 \x01(\x04R\x04step\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x01R\x05epoch\x12?\n" +
-	"\x06values\x18\x03 \x03(\v2'.sslctl.v1alpha1.Evaluation.ValuesEntryR\x06values\x1a9\n" +
+	"\x06values\x18\x03 \x03(\v2'.sslctl.v1alpha1.Evaluation.ValuesEntryR\x06values\x12\x18\n" +
+	"\awarning\x18\x04 \x01(\tR\awarning\x1a9\n" +
 	"\vValuesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"`\n" +
