@@ -39,7 +39,7 @@ type disk struct {
 
 func openDisk(dir, cluster, id string, log hclog.Logger) (*disk, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("%w: cannot make the data folder %s of coordinator %s: %w", ErrConfig, dir, id, err)
+		return nil, fmt.Errorf("%w: cannot make the data folder %s of coordinator %s: %w; name a folder that can be written", ErrConfig, dir, id, err)
 	}
 	if err := claim(dir, cluster, id); err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func claim(dir, cluster, id string) error {
 			err = writeWhole(file, append(data, '\n'))
 		}
 		if err != nil {
-			return fmt.Errorf("%w: cannot write into the data folder %s of coordinator %s: %w", ErrConfig, dir, id, err)
+			return fmt.Errorf("%w: cannot write into the data folder %s of coordinator %s: %w; name a folder that can be written", ErrConfig, dir, id, err)
 		}
 		return nil
 	}

@@ -200,7 +200,9 @@ func waitsFor(j *state.Job, reports []Report) string {
 	}
 	var waits []string
 	for i, m := range j.Members {
-		if slices.Contains(done, reports[i].Phase) {
+		// Who is ready still reads its data before it runs; what that waits for is worth telling.
+		opening := j.State == state.Starting && reports[i].Phase == Ready && reports[i].Detail != ""
+		if slices.Contains(done, reports[i].Phase) && !opening {
 			continue
 		}
 		text := m.Worker

@@ -13,7 +13,7 @@ func (t *transition) submit(index uint64, c Submit) error {
 	}
 	for _, j := range t.next.Jobs {
 		if j.Name == c.Name && !j.State.Ended() {
-			return fmt.Errorf("submit job %q: job %d of this name is %s: %w", c.Name, j.UID, j.State, ErrNameTaken)
+			return fmt.Errorf("%w: job %d, named %q, is %s; wait for its end, cancel it, or choose another metadata.name", ErrNameTaken, j.UID, c.Name, j.State)
 		}
 	}
 	n := c.Need
