@@ -14,19 +14,20 @@ import (
 
 // evaluation measures snapshots of the encoder beside the training, one after the other, on rank 0. It is outside of the digest.
 type evaluation struct {
-	session   *session
-	untrained task.Encoder
-	data      evaluate.Data
-	options   evaluate.Options
-	floors    map[string]float64 // of raw pixels and of the untrained encoder, once known
-	newest    uint64             // step of the newest measurement, committed or under way
-	measured  bool               // there is one
-	work      chan snapshot
-	done      chan struct{}  // closed when all that was submitted is measured, after work was closed
-	wait      sync.WaitGroup // of the goroutine
-	stop      context.CancelFunc
-	failed    chan struct{} // closed when failure is set
-	failure   error
+	session    *session
+	untrained  task.Encoder
+	data       evaluate.Data
+	options    evaluate.Options
+	totalSteps uint64
+	floors     map[string]float64 // of raw pixels and of the untrained encoder, once known
+	newest     uint64             // step of the newest measurement, committed or under way
+	measured   bool               // there is one
+	work       chan snapshot
+	done       chan struct{}  // closed when all that was submitted is measured, after work was closed
+	wait       sync.WaitGroup // of the goroutine
+	stop       context.CancelFunc
+	failed     chan struct{} // closed when failure is set
+	failure    error
 }
 
 // snapshot is an encoder at a committed step.
@@ -37,11 +38,11 @@ type snapshot struct {
 }
 
 // newEvaluation reads the labelled sets and takes over what earlier generations have measured.
-func newEvaluation(ctx context.Context, s *session, stores *stores, untrained task.Encoder) (*evaluation, error) {
+func newEvaluation(ctx context.Context, s *session, stores *stores, untrained task.Encoder, totalSteps uint64) (*evaluation, error) {
 	s.report.phase(sslctlv1.Phase_PHASE_READY, "reading the evaluation data")
 	spec := s.job.Spec.Evaluate
 	e := &evaluation{
-		session: s, untrained: untrained, work: make(chan snapshot, 1), done: make(chan struct{}), failed: make(chan struct{}),
+		session: s, untrained: untrained, totalSteps: totalSteps, work: make(chan snapshot, 1), done: make(chan struct{}), failed: make(chan struct{}),
 		options: evaluate.Options{K: spec.KNN.K, Temperature: spec.KNN.Temperature, Probe: evaluate.Probe{L2: spec.Linear.L2, Iterations: spec.Linear.Iterations}},
 	}
 	var err error
@@ -126,7 +127,8 @@ func (e *evaluation) measure(ctx context.Context, s snapshot) error {
 	}
 	maps.Copy(values, e.floors)
 	warning := ""
-	if healthy, reason := evaluate.Healthy(values); !healthy {
+	// Early on, embeddings of a run that goes well may still lie close together.
+	if healthy, reason := evaluate.Healthy(values); !healthy && 5*s.step >= e.totalSteps {
 		warning = reason
 	}
 	e.session.log.Info("evaluated", zap.Uint64("step", s.step), zap.Any("values", values), zap.String("warning", warning))

@@ -66,7 +66,7 @@ func newTrainer(ctx context.Context, s *session, stores *stores, src *source, r 
 	}
 	t.ledgerFrom = t.Step
 	if s.job.Spec.Evaluate != nil && s.assignment.Rank == 0 {
-		if t.eval, err = newEvaluation(ctx, s, stores, built.untrained); err != nil {
+		if t.eval, err = newEvaluation(ctx, s, stores, built.untrained, src.totalSteps); err != nil {
 			return nil, err
 		}
 	}

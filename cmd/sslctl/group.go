@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -217,8 +218,10 @@ func (gr *group) stop() error {
 		gr.stopWorkers()
 		gr.workers.Wait()
 		var failures []error
-		for i := len(gr.nodes) - 1; i >= 0; i-- {
-			failures = append(failures, gr.nodes[i].Close())
+		// The leader first: it would complain of the others as they go.
+		slices.SortStableFunc(gr.nodes, func(a, b *coordinator.Node) int { return leads(b) - leads(a) })
+		for _, node := range gr.nodes {
+			failures = append(failures, node.Close())
 		}
 		for i := len(gr.servers) - 1; i >= 0; i-- {
 			gr.servers[i].Shutdown()
@@ -232,4 +235,11 @@ func (gr *group) stop() error {
 		gr.stopError = errors.Join(failures...)
 	})
 	return gr.stopError
+}
+
+func leads(n *coordinator.Node) int {
+	if n.IsLeader() {
+		return 1
+	}
+	return 0
 }
