@@ -86,7 +86,7 @@ func call[T any](ctx context.Context, c *client, doing string, f func(context.Co
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, errUnreachable)
 	defer cancel()
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		var failures []error
+		var failures []string
 		for range c.endpoints {
 			e := c.endpoints[c.current]
 			// One coordinator that accepts and then says nothing must leave time for the others.
@@ -102,7 +102,7 @@ func call[T any](ctx context.Context, c *client, doing string, f func(context.Co
 			if api := new(connect.Error); errors.As(err, &api) && !again(err) {
 				return nil, &apiError{doing, api}
 			}
-			failures = append(failures, fmt.Errorf("%s: %s", e.address, message(err)))
+			failures = append(failures, e.address+": "+message(err))
 			c.current = (c.current + 1) % len(c.endpoints)
 		}
 		select {
@@ -111,14 +111,18 @@ func call[T any](ctx context.Context, c *client, doing string, f func(context.Co
 			if !errors.Is(context.Cause(ctx), errUnreachable) {
 				return nil, fmt.Errorf("%s: %w", doing, context.Canceled)
 			}
-			return nil, fmt.Errorf("%s: %w within %v (%w); are these the right addresses (--addr, SSLCTL_ADDR), and is a majority of the coordinators running?",
-				doing, errUnreachable, c.timeout, errors.Join(failures...))
+			return nil, fmt.Errorf("%s: %w within %v (%s); are these the right addresses (--addr, SSLCTL_ADDR), and is a majority of the coordinators running?",
+				doing, errUnreachable, c.timeout, strings.Join(failures, ", "))
 		}
 	}
 }
 
-// message is the error without the name of the connect code before it.
+// message is the error without the name of the connect code and the address before it.
 func message(err error) string {
+	var dial *net.OpError
+	if errors.As(err, &dial) && dial.Op == "dial" {
+		return dial.Err.Error()
+	}
 	if api := new(connect.Error); errors.As(err, &api) {
 		return api.Message()
 	}

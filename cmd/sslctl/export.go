@@ -65,11 +65,19 @@ func runExport(ctx context.Context, g *globals, name, file string, step int64) e
 	})
 }
 
+// exportPrefix starts the names of encoders being written.
+const exportPrefix = ".sslctl-export-"
+
+// createExport opens a temporary file beside the one to be written.
+func createExport(file string) (*os.File, error) {
+	return os.CreateTemp(filepath.Dir(file), exportPrefix+"*")
+}
+
 // exportTo writes the encoder of a job's checkpoint to a file, whole or not at all.
 func exportTo(ctx context.Context, job *sslctlv1.Job, file string, step *uint64) (done uint64, err error) {
-	t, err := os.CreateTemp(filepath.Dir(file), ".sslctl-export-*")
+	t, err := createExport(file)
 	if err != nil {
-		return 0, fmt.Errorf("exporting to %s: %w: %w", file, errInput, err)
+		return 0, fmt.Errorf("exporting to %s: %w: %w", file, errInput, withoutPath(err))
 	}
 	defer func() {
 		if err != nil {
@@ -84,7 +92,7 @@ func exportTo(ctx context.Context, job *sslctlv1.Job, file string, step *uint64)
 		err = closeErr
 	}
 	if err != nil {
-		return 0, fmt.Errorf("exporting to %s: %w", file, err)
+		return 0, fmt.Errorf("exporting to %s: %w", file, withoutPath(err))
 	}
 	if err := os.Chmod(t.Name(), 0o644); err != nil {
 		return 0, fmt.Errorf("exporting to %s: %w", file, err)

@@ -66,7 +66,7 @@ func headline(j *sslctlv1.Job, e *eta) string {
 	left, known := e.left(j)
 	if j.State != sslctlv1.JobState_JOB_STATE_RUNNING {
 		text := stateName(j.State)
-		if j.Reason != "" {
+		if j.Reason != "" && !ended(j.State) { // who follows to the end tells why it came</
 			text += ": " + j.Reason
 		}
 		return text
@@ -200,14 +200,18 @@ func (p *barProgress) close() {
 	p.screen.bar = nil
 }
 
-// lineEvery is the least time between two lines about the same state.
-const lineEvery = 5 * time.Second
+const (
+	// lineEvery is the least time between two lines about the same state.
+	lineEvery = 5 * time.Second
+	// sameEvery is the least time between two equal lines: they say that there is still somebody at work.
+	sameEvery = time.Minute
+)
 
 // lineProgress writes a line when the state or its reason changes, for each evaluation, and at intervals.
 type lineProgress struct {
 	w           io.Writer
 	last        time.Time
-	state       string
+	line, state string
 	evaluations int
 	eta         eta
 }
@@ -216,13 +220,13 @@ func (p *lineProgress) update(j *sslctlv1.Job) {
 	for ; p.evaluations < len(j.Evaluations); p.evaluations++ {
 		fmt.Fprintf(p.w, "%s: %s\n", j.Name, evaluationLine(j.Evaluations[p.evaluations]))
 	}
-	line := headline(j, &p.eta)
-	state := stateName(j.State) + j.Reason
-	if state == p.state && time.Since(p.last) < lineEvery {
+	line := fmt.Sprintf("%s: step %s  %s\n", j.Name, outOf(j.Step, j.StepsTotal), headline(j, &p.eta))
+	state, silence := stateName(j.State)+j.Reason, time.Since(p.last)
+	if (state == p.state && silence < lineEvery) || (line == p.line && silence < sameEvery) {
 		return
 	}
-	p.state, p.last = state, time.Now()
-	fmt.Fprintf(p.w, "%s: step %s  %s\n", j.Name, outOf(j.Step, j.StepsTotal), line)
+	p.line, p.state, p.last = line, state, time.Now()
+	fmt.Fprint(p.w, line)
 }
 
 func (p *lineProgress) close() {}

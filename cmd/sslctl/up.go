@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -91,8 +92,10 @@ func runUp(ctx context.Context, g *globals, file string, o upOptions) error {
 	}
 	// The group outlives ctx, so that an interrupt can pause the job first.
 	last, err := g.runOn(ctx, group, job, o)
-	if err = errors.Join(err, group.stop()); err == nil {
-		err = g.printEnd(last)
+	if stopErr := group.stop(); last != nil {
+		err = errors.Join(g.printEnd(last), err, stopErr)
+	} else {
+		err = errors.Join(err, stopErr)
 	}
 	if err != nil {
 		fmt.Fprintf(g.err, "the log of this run is %s\n", group.logFile.Name())
@@ -126,7 +129,8 @@ func (g *globals) runOn(ctx context.Context, group *group, job *jobspec.Job, o u
 	}
 	if o.export != "" && last.State == sslctlv1.JobState_JOB_STATE_COMPLETED {
 		if _, err := exportTo(ctx, last, o.export, nil); err != nil {
-			return nil, err
+			// The job is complete all the same: its end is printed as well.
+			return last, err
 		}
 		last.Exported = o.export
 	}
@@ -141,10 +145,27 @@ func checkExport(file string) error {
 	if s, err := os.Stat(file); err == nil && s.IsDir() {
 		return fmt.Errorf("%w: --export %s is a folder; expected a file", errInput, file)
 	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return fmt.Errorf("making the folder of --export: %w: %w", errInput, err)
+	err := os.MkdirAll(filepath.Dir(file), 0o755)
+	var probe *os.File
+	if err == nil {
+		probe, err = createExport(file)
+	}
+	if err == nil {
+		err = errors.Join(probe.Close(), os.Remove(probe.Name()))
+	}
+	if err != nil {
+		return fmt.Errorf("%w: --export %s cannot be written: %w; name a file in a folder that can", errInput, file, withoutPath(err))
 	}
 	return nil
+}
+
+// withoutPath is the reason alone of an error about a temporary file.
+func withoutPath(err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) && strings.HasPrefix(filepath.Base(at.Path), exportPrefix) {
+		return at.Err
+	}
+	return err
 }
 
 // pauseWithin is how long an interrupt waits for the step in flight and a checkpoint.
