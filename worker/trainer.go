@@ -129,6 +129,7 @@ func (t *trainer) agree(ctx context.Context, batch *loaded, loadErr error) (paus
 	} else {
 		own.Corrupt = batch.corrupt
 	}
+	fresh := slices.DeleteFunc(slices.Clone(own.Corrupt), func(name string) bool { return slices.Contains(t.Corrupt, name) })
 	all, err := exchange(ctx, t.ring.group, own)
 	if err != nil {
 		return false, fmt.Errorf("agree on step %d: %w", t.Step+1, err)
@@ -143,7 +144,7 @@ func (t *trainer) agree(ctx context.Context, batch *loaded, loadErr error) (paus
 	if limit := t.session.job.Spec.Dataset.MaxCorrupt; len(t.Corrupt) > limit {
 		return false, fmt.Errorf("samples that cannot be decoded: %d, allowed are %d (spec.dataset.maxCorrupt): %s; mend or remove them, or raise the limit", len(t.Corrupt), limit, strings.Join(t.Corrupt, "; "))
 	}
-	for _, name := range own.Corrupt {
+	for _, name := range fresh { // those of other ranks, and of earlier epochs, are told already
 		t.log.Warn("replaced a sample that cannot be decoded", zap.String("sample", name))
 	}
 	return pause, nil

@@ -130,7 +130,7 @@ func (g *globals) runOn(ctx context.Context, group *group, job *jobspec.Job, o u
 	if o.export != "" && last.State == sslctlv1.JobState_JOB_STATE_COMPLETED {
 		if _, err := exportTo(ctx, last, o.export, nil); err != nil {
 			// The job is complete all the same: its end is printed as well.
-			return last, err
+			return last, fmt.Errorf("%w; the encoder lies in %s as well", err, last.Exported)
 		}
 		last.Exported = o.export
 	}

@@ -198,21 +198,26 @@ func waitsFor(j *state.Job, reports []Report) string {
 	default:
 		return ""
 	}
-	var waits []string
+	var waits, details []string // of each detail, who has it
 	for i, m := range j.Members {
 		// Who is ready still reads its data before it runs; what that waits for is worth telling.
 		opening := j.State == state.Starting && reports[i].Phase == Ready && reports[i].Detail != ""
 		if slices.Contains(done, reports[i].Phase) && !opening {
 			continue
 		}
-		text := m.Worker
-		if reports[i].Detail != "" {
-			text += " (" + reports[i].Detail + ")"
+		if at := slices.Index(details, reports[i].Detail); at >= 0 && reports[i].Detail != "" {
+			waits[at] += " and " + m.Worker
+			continue
 		}
-		waits = append(waits, text)
+		waits, details = append(waits, m.Worker), append(details, reports[i].Detail)
 	}
 	if len(waits) == 0 {
 		return ""
+	}
+	for i, detail := range details {
+		if detail != "" {
+			waits[i] += " (" + detail + ")"
+		}
 	}
 	return verb + ": " + strings.Join(waits, ", ")
 }
