@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/sslctl/sslctl/pkg/allreduce"
@@ -141,8 +142,10 @@ func (st *stream) fill(ctx context.Context, s *session, src *source, reader *sha
 			if !errors.Is(err, transform.ErrCorrupt) {
 				return nil, fmt.Errorf("sample %s: %w", src.data.Describe(sample.ID), err)
 			}
-			corrupt = append(corrupt, fmt.Sprintf("%s: %v", src.data.Describe(sample.ID), err))
-			if s.job.Spec.Dataset.MaxCorrupt == 0 {
+			if name := fmt.Sprintf("%s: %v", src.data.Describe(sample.ID), err); !slices.Contains(corrupt, name) {
+				corrupt = append(corrupt, name)
+			}
+			if len(corrupt) > s.job.Spec.Dataset.MaxCorrupt {
 				break // the ranks agree on the failure before the batch is used
 			}
 			if sample, err = reader.Replacement(ctx, position, attempt); err != nil {

@@ -142,12 +142,21 @@ func (t *trainer) agree(ctx context.Context, batch *loaded, loadErr error) (paus
 		t.noteCorrupt(c.Corrupt)
 	}
 	if limit := t.session.job.Spec.Dataset.MaxCorrupt; len(t.Corrupt) > limit {
-		return false, fmt.Errorf("samples that cannot be decoded: %d, allowed are %d (spec.dataset.maxCorrupt): %s; mend or remove them, or raise the limit", len(t.Corrupt), limit, strings.Join(t.Corrupt, "; "))
+		return false, fmt.Errorf("samples that cannot be decoded: %d, allowed are %d (spec.dataset.maxCorrupt): %s; mend or remove them, or raise the limit", len(t.Corrupt), limit, some(t.Corrupt))
 	}
 	for _, name := range fresh { // those of other ranks, and of earlier epochs, are told already
 		t.log.Warn("replaced a sample that cannot be decoded", zap.String("sample", name))
 	}
 	return pause, nil
+}
+
+// some lists the first of many names, so that an error stays readable.
+func some(names []string) string {
+	const most = 3
+	if more := len(names) - most; more > 0 {
+		return fmt.Sprintf("%s; and %d more", strings.Join(names[:most], "; "), more)
+	}
+	return strings.Join(names, "; ")
 }
 
 func (t *trainer) noteCorrupt(names []string) {
