@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -113,7 +114,7 @@ func (t *trainer) writeFiles(ctx context.Context) ([]checkpoint.FileEntry, error
 	return files, nil
 }
 
-// complete writes the manifest, reports the checkpoint and deletes those that spec.checkpoint.keep no longer wants.
+// complete writes the manifest, reports the checkpoint and deletes older ones.
 func (t *trainer) complete(ctx context.Context, digest string, files []checkpoint.FileEntry) error {
 	uid, err := strconv.ParseUint(t.session.assignment.JobUid, 10, 64)
 	if err != nil {
@@ -139,17 +140,49 @@ func (t *trainer) complete(ctx context.Context, digest string, files []checkpoin
 		stored.Bytes += uint64(f.Size)
 	}
 	t.session.report.update(true, func(m *sslctlv1.HeartbeatRequest) { m.Checkpoints = append(m.Checkpoints, stored) })
-	deleted, err := checkpoint.Prune(ctx, t.stores.checkpoints, t.session.job.Spec.Checkpoint.Keep)
+	t.prune(ctx)
+	return nil
+}
+
+// prune deletes the checkpoints that spec.checkpoint.keep no longer wants. The one from which the coordinators would start the next
+// generation stays, however old it is: those after it are not committed yet, or never will be.
+func (t *trainer) prune(ctx context.Context) {
+	start := t.session.report.checkpointCommitted()
+	if !start.known {
+		return
+	}
+	complete, _, err := checkpoint.List(ctx, t.stores.checkpoints)
+	if err == nil {
+		keep := t.session.job.Spec.Checkpoint.Keep
+		if first := slices.IndexFunc(complete, func(m checkpoint.Manifest) bool { return m.Step >= start.step }); first >= 0 {
+			keep = max(keep, len(complete)-first)
+		}
+		var deleted []uint64
+		deleted, err = checkpoint.Prune(ctx, t.stores.checkpoints, keep)
+		t.session.report.update(false, func(m *sslctlv1.HeartbeatRequest) {
+			for _, step := range deleted {
+				m.RemovedCheckpoints = append(m.RemovedCheckpoints, blob.Join(t.stores.checkpoints.URI(), checkpoint.Dir(step)))
+			}
+		})
+	}
 	if err != nil {
 		// The new checkpoint stands; the next one tries again.
 		t.log.Warn("could not delete old checkpoints", zap.Error(err))
 	}
-	t.session.report.update(false, func(m *sslctlv1.HeartbeatRequest) {
-		for _, step := range deleted {
-			m.RemovedCheckpoints = append(m.RemovedCheckpoints, blob.Join(t.stores.checkpoints.URI(), checkpoint.Dir(step)))
-		}
-	})
-	return nil
+}
+
+// tidy prunes once more at the end of a session, when the last checkpoint is committed. Without coordinators the older one stays.
+func (t *trainer) tidy(ctx context.Context) {
+	if t.session.assignment.Rank != 0 {
+		return
+	}
+	bounded, cancel := context.WithTimeout(ctx, t.session.job.Spec.FaultTolerance.DetectWithin.Std())
+	defer cancel()
+	if err := t.session.report.waitCheckpoint(bounded, t.checkpointed); err != nil {
+		t.log.Info("left an older checkpoint: the newest is not committed yet", zap.Error(err))
+		return
+	}
+	t.prune(ctx)
 }
 
 // restore loads the checkpoint that the generation starts from, and proves by its digest that it is what the ledger says.

@@ -84,7 +84,8 @@ func (e *evaluation) start(ctx context.Context) {
 	})
 }
 
-func (e *evaluation) run(ctx context.Context) error {
+func (e *evaluation) run(ctx context.Context) (err error) {
+	defer e.session.recovered(&err)
 	if e.floors == nil {
 		if err := e.measureFloors(ctx); err != nil {
 			return err

@@ -61,7 +61,14 @@ func newLoader(ctx context.Context, s *session, src *source, g *allreduce.Group,
 			st.free <- b
 		}
 		l.streams = append(l.streams, st)
-		l.wait.Go(func() { st.run(ctx, s, src, step) })
+		l.wait.Go(func() {
+			if err := st.guarded(ctx, s, src, step); err != nil {
+				select {
+				case st.ready <- microBatch{err: err}:
+				case <-ctx.Done():
+				}
+			}
+		})
 	}
 	return l
 }
@@ -96,12 +103,17 @@ func (l *loader) release(b *loaded) {
 	}
 }
 
+// guarded is run, with a panic turned into an error.
+func (st *stream) guarded(ctx context.Context, s *session, src *source, step uint64) (err error) {
+	defer s.recovered(&err)
+	return st.run(ctx, s, src, step)
+}
+
 // run fills one micro-batch after the other until the job's last step, the end of ctx or an error.
-func (st *stream) run(ctx context.Context, s *session, src *source, step uint64) {
+func (st *stream) run(ctx context.Context, s *session, src *source, step uint64) error {
 	reader, err := src.reader(ctx, st.virtualRank, step)
 	if err != nil {
-		st.ready <- microBatch{err: err}
-		return
+		return err
 	}
 	defer reader.Close()
 	images := make([]transform.Image, s.job.Spec.Training.MicroBatch())
@@ -110,19 +122,19 @@ func (st *stream) run(ctx context.Context, s *session, src *source, step uint64)
 		select {
 		case b = <-st.free:
 		case <-ctx.Done():
-			return
+			return context.Cause(ctx)
 		}
 		corrupt, err := st.fill(ctx, s, src, reader, b, images)
-		m := microBatch{b, corrupt, err}
-		select {
-		case st.ready <- m:
-		case <-ctx.Done():
-			return
-		}
 		if err != nil {
-			return
+			return err
+		}
+		select {
+		case st.ready <- microBatch{batch: b, corrupt: corrupt}:
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
+	return nil
 }
 
 // fill reads the samples of one micro-batch and makes their views.

@@ -16,11 +16,27 @@ type report struct {
 	mu        sync.Mutex
 	message   *sslctlv1.HeartbeatRequest
 	committed uint64        // ledger entries up to this step are committed
-	changed   chan struct{} // closed and replaced when committed or the directive changes
+	stored    committedStep // newest checkpoint that is committed: what the next generation would start from
+	sent      sent          // what the last snapshot held
+	heard     bool          // the coordinators have answered a report of the failure
+	changed   chan struct{} // closed and replaced at every answer
 	directive sslctlv1.Directive
 	waits     string          // what a store lets the session wait for
 	waitsTill time.Time       // nothing any more from then on
 	kick      chan<- struct{} // asks for a heartbeat at once
+}
+
+// committedStep is a step, if there is one.
+type committedStep struct {
+	step  uint64
+	known bool
+}
+
+// sent is what a heartbeat carried of that which no figure in the answer acknowledges: the answer itself does.
+type sent struct {
+	plan    bool
+	removed int
+	failure bool
 }
 
 func newReport(a *sslctlv1.Assignment, kick chan<- struct{}) *report {
@@ -29,7 +45,7 @@ func newReport(a *sslctlv1.Assignment, kick chan<- struct{}) *report {
 			JobUid: a.JobUid, Generation: a.Generation, Phase: sslctlv1.Phase_PHASE_PREPARING, Step: a.StartStep,
 			EpochLosses: a.EpochLosses,
 		},
-		committed: a.StartStep, changed: make(chan struct{}), directive: a.Directive, kick: kick,
+		committed: a.StartStep, stored: committedStep{a.StartStep, a.Source != ""}, changed: make(chan struct{}), directive: a.Directive, kick: kick,
 	}
 }
 
@@ -39,10 +55,15 @@ func (r *report) update(urgent bool, f func(*sslctlv1.HeartbeatRequest)) {
 	f(r.message)
 	r.mu.Unlock()
 	if urgent {
-		select {
-		case r.kick <- struct{}{}:
-		default: // one is asked for already
-		}
+		r.ask()
+	}
+}
+
+// ask asks for a heartbeat at once.
+func (r *report) ask() {
+	select {
+	case r.kick <- struct{}{}:
+	default: // one is asked for already
 	}
 }
 
@@ -65,6 +86,7 @@ func (r *report) wait(what string, next time.Duration) {
 func (r *report) snapshot() *sslctlv1.HeartbeatRequest {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.sent = sent{plan: r.message.Plan != nil, removed: len(r.message.RemovedCheckpoints), failure: r.message.Failure != nil}
 	m := proto.Clone(r.message).(*sslctlv1.HeartbeatRequest)
 	if m.Failure == nil && time.Now().Before(r.waitsTill) {
 		m.PhaseDetail = r.waits
@@ -72,7 +94,7 @@ func (r *report) snapshot() *sslctlv1.HeartbeatRequest {
 	return m
 }
 
-// acknowledge drops what a response says is committed and takes over the directive.
+// acknowledge drops what the response to the last snapshot says is committed and takes over the directive.
 func (r *report) acknowledge(response *sslctlv1.HeartbeatResponse) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -84,13 +106,19 @@ func (r *report) acknowledge(response *sslctlv1.HeartbeatResponse) {
 	if response.HasCheckpoint {
 		m.Checkpoints = slices.DeleteFunc(m.Checkpoints, func(c *sslctlv1.Checkpoint) bool { return c.Step <= response.AcknowledgedCheckpointStep })
 	}
-	directive := response.Assignment.GetDirective()
-	if response.AcknowledgedStep > r.committed || directive != r.directive {
-		r.committed = max(r.committed, response.AcknowledgedStep)
-		r.directive = directive
-		close(r.changed)
-		r.changed = make(chan struct{})
+	if r.sent.plan {
+		m.Plan = nil
 	}
+	m.RemovedCheckpoints = m.RemovedCheckpoints[r.sent.removed:]
+	if response.HasCheckpoint {
+		r.stored = committedStep{max(r.stored.step, response.AcknowledgedCheckpointStep), true}
+	}
+	r.heard = r.heard || r.sent.failure
+	r.sent = sent{}
+	r.committed = max(r.committed, response.AcknowledgedStep)
+	r.directive = response.Assignment.GetDirective()
+	close(r.changed)
+	r.changed = make(chan struct{})
 }
 
 // pauseRequested tells whether the coordinators want the job paused.
@@ -100,27 +128,54 @@ func (r *report) pauseRequested() bool {
 	return r.directive == sslctlv1.Directive_DIRECTIVE_PAUSE
 }
 
+// checkpointCommitted is the newest checkpoint that the coordinators have committed.
+func (r *report) checkpointCommitted() committedStep {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stored
+}
+
+// waitCheckpoint returns once the checkpoint of a step is committed.
+func (r *report) waitCheckpoint(ctx context.Context, step uint64) error {
+	return r.await(ctx, func() bool { return r.stored.known && r.stored.step >= step }, nil)
+}
+
+// waitHeard returns once the coordinators know of the failure.
+func (r *report) waitHeard(ctx context.Context) error {
+	return r.await(ctx, func() bool { return r.heard }, nil)
+}
+
 // waitCommitted returns once steps up to step are committed. It calls waiting first if it has to wait at all, and reports the time waited.
 func (r *report) waitCommitted(ctx context.Context, step uint64, waiting func()) (time.Duration, error) {
 	var start time.Time
+	err := r.await(ctx, func() bool { return r.committed >= step }, func() {
+		start = time.Now()
+		waiting()
+	})
+	if start.IsZero() {
+		return 0, err
+	}
+	return time.Since(start), err
+}
+
+// await returns once done is true after an answer of the coordinators; done is called with the lock held. It calls waiting, unless that is nil,
+// before it waits.
+func (r *report) await(ctx context.Context, done func() bool, waiting func()) error {
 	for {
 		r.mu.Lock()
-		committed, changed := r.committed, r.changed
+		ok, changed := done(), r.changed
 		r.mu.Unlock()
-		if committed >= step {
-			if start.IsZero() {
-				return 0, nil
-			}
-			return time.Since(start), nil
+		if ok {
+			return nil
 		}
-		if start.IsZero() {
-			start = time.Now()
+		if waiting != nil {
 			waiting()
+			waiting = nil
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return time.Since(start), context.Cause(ctx)
+			return context.Cause(ctx)
 		}
 	}
 }

@@ -41,11 +41,13 @@ type session struct {
 	key        keyed.Key
 	report     *report
 	log        *zap.Logger
+	ring       *ring // once joined
 	cancel     context.CancelCauseFunc
+	ending     bool // cancelled; for the agent alone
 	done       chan struct{}
 }
 
-// startSession begins the assignment in a goroutine of its own; stop ends and awaits it.
+// startSession begins the assignment in a goroutine of its own; end or stop ends it.
 func startSession(ctx context.Context, a *agent, assignment *sslctlv1.Assignment) *session {
 	ctx, cancel := context.WithCancelCause(ctx)
 	s := &session{
@@ -54,32 +56,53 @@ func startSession(ctx context.Context, a *agent, assignment *sslctlv1.Assignment
 			zap.Uint64("generation", assignment.Generation), zap.Uint32("rank", assignment.Rank)),
 	}
 	go func() {
+		defer s.report.ask() // the agent may be waiting for the end
 		defer close(s.done)
 		defer cancel(errStopped)
-		s.conclude(s.guarded(ctx))
+		s.conclude(ctx, s.guarded(ctx))
+		if s.ring != nil {
+			s.ring.close()
+		}
 	}()
 	return s
 }
 
-func (s *session) stop(why string) {
+// end asks the session to stop, and tells whether it has.
+func (s *session) end(why string) bool {
+	s.ending = true
 	s.cancel(fmt.Errorf("%w: %s", errStopped, why))
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// stop ends the session and waits for it.
+func (s *session) stop(why string) {
+	s.end(why)
 	<-s.done
 }
 
 // guarded runs the session and turns a panic in it into a failure of the job, so that one job's bug does not take the worker along.
 func (s *session) guarded(ctx context.Context) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			s.log.Error("panic", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
-			err = permanentError{fmt.Errorf("internal error in rank %d: %v; the worker's log has the stack", s.assignment.Rank, p)}
-		}
-	}()
+	defer s.recovered(&err)
 	return s.run(ctx)
 }
 
-// conclude reports how the session ended.
-func (s *session) conclude(err error) {
-	if err == nil || errors.Is(err, errStopped) {
+// recovered, deferred by every goroutine of the session, turns a panic into an error.
+func (s *session) recovered(err *error) {
+	if p := recover(); p != nil {
+		s.log.Error("panic", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+		*err = permanentError{fmt.Errorf("internal error in rank %d: %v; the worker's log has the stack", s.assignment.Rank, p)}
+	}
+}
+
+// conclude reports how the session ended. A failure that ends the job is heard before this rank leaves the ring: else the neighbours'
+// loss of it might begin the next generation first, and the reason would be forgotten with this one.
+func (s *session) conclude(ctx context.Context, err error) {
+	if err == nil || errors.Is(err, errStopped) || errors.Is(context.Cause(ctx), errStopped) {
 		s.log.Info("session ended", zap.Error(err))
 		return
 	}
@@ -94,6 +117,13 @@ func (s *session) conclude(err error) {
 	s.report.update(true, func(m *sslctlv1.HeartbeatRequest) {
 		m.Phase, m.PhaseDetail, m.Failure = sslctlv1.Phase_PHASE_FAILED, err.Error(), failure
 	})
+	if failure.Permanent && s.ring != nil {
+		bounded, cancel := context.WithTimeout(ctx, s.job.Spec.FaultTolerance.DetectWithin.Std())
+		defer cancel()
+		if err := s.report.waitHeard(bounded); err != nil {
+			s.log.Debug("left the ring before the coordinators answered", zap.Error(err))
+		}
+	}
 }
 
 // on says in an error which member has met it, unless it is this one: the coordinators name that.
@@ -120,7 +150,7 @@ func (s *session) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer ring.close()
+	s.ring = ring
 
 	source, err := openSource(ctx, s, stores, ring)
 	if err != nil {

@@ -174,8 +174,9 @@ func (t *trainer) awaitLedger(ctx context.Context) error {
 	if t.Step < ahead {
 		return nil
 	}
-	waited, err := t.session.report.waitCommitted(ctx, t.Step-ahead, func() {
-		t.session.report.phase(sslctlv1.Phase_PHASE_RUNNING, fmt.Sprintf("waiting for the coordinators to commit step %d (maxUncommittedSteps is %d)", t.Step-ahead, ahead))
+	needed := t.Step + 1 - ahead // for the step that comes
+	waited, err := t.session.report.waitCommitted(ctx, needed, func() {
+		t.session.report.phase(sslctlv1.Phase_PHASE_RUNNING, fmt.Sprintf("waiting for the coordinators to commit step %d (maxUncommittedSteps is %d)", needed, ahead))
 	})
 	if waited > 0 && err == nil {
 		t.log.Info("the coordinators commit again", zap.Duration("waited", waited))
@@ -197,6 +198,7 @@ func (t *trainer) oneStep(ctx context.Context, batch *loaded) error {
 		t.SkippedInRow++
 		t.ledgerSkips++
 		t.log.Warn("skipped a step", zap.Uint64("step", t.Step), zap.Error(err))
+		t.reportStep(nil)
 		if limit := t.session.job.Spec.Training.MaxSkippedSteps; t.SkippedInRow > limit {
 			return fmt.Errorf("%d steps in a row were skipped, %d are allowed (spec.training.maxSkippedSteps); lower the learning rate or raise the temperature: %w", t.SkippedInRow, limit, err)
 		}
@@ -320,6 +322,7 @@ func (t *trainer) pause(ctx context.Context) error {
 			return err
 		}
 	}
+	t.tidy(ctx)
 	t.session.report.phase(sslctlv1.Phase_PHASE_STOPPED, fmt.Sprintf("paused after step %d", t.Step))
 	return nil
 }
@@ -352,15 +355,20 @@ func (t *trainer) finish(ctx context.Context) error {
 		}
 		t.session.report.update(false, func(m *sslctlv1.HeartbeatRequest) { m.Exported = uri })
 	}
+	t.tidy(ctx)
 	t.session.report.phase(sslctlv1.Phase_PHASE_FINISHED, "")
 	return nil
 }
 
+// reportStep tells that a step is done; metrics is nil if it was skipped.
 func (t *trainer) reportStep(metrics task.Metrics) {
 	lo, hi := t.ring.group.Owned()
 	micro := uint64(t.session.job.Spec.Training.MicroBatch())
 	t.session.report.update(false, func(m *sslctlv1.HeartbeatRequest) {
-		m.Step, m.Loss, m.Metrics = t.Step, metrics["loss"], metrics
+		m.Step = t.Step
+		if metrics != nil {
+			m.Loss, m.Metrics = metrics["loss"], metrics
+		}
 		m.SamplesPerSecond = t.rate.stepsPerSecond() * float64(t.session.job.Spec.Training.GlobalBatch)
 		m.Samples += uint64(hi-lo) * micro
 		m.RingBytesSent, m.BankBytes = t.ring.group.Stats().BytesSent, t.task.BankBytes()

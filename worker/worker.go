@@ -157,7 +157,7 @@ func (a *agent) heartbeat(ctx context.Context) error {
 		request = a.session.report.snapshot()
 	}
 	request.WorkerId, request.Incarnation = a.config.ID, a.incarnation
-	response, err := a.client.heartbeat(ctx, request, a.config.Timeout)
+	response, err := a.client.heartbeat(ctx, request, a.patience())
 	switch {
 	case errors.Is(err, errNoCoordinator):
 		// Training goes on without coordinators for as long as the job's maxUncommittedSteps allows.
@@ -180,6 +180,15 @@ func (a *agent) heartbeat(ctx context.Context) error {
 	return a.follow(ctx, response)
 }
 
+// patience is how long one coordinator may take to answer a heartbeat. Where there are others, it is half of detectWithin at most, so that
+// one that stands still does not make this worker look lost.
+func (a *agent) patience() time.Duration {
+	if len(a.config.Coordinators) == 1 {
+		return a.config.Timeout
+	}
+	return min(a.config.Timeout, 4*a.every)
+}
+
 // follow starts, keeps or stops the session as the response's assignment says.
 func (a *agent) follow(ctx context.Context, response *sslctlv1.HeartbeatResponse) error {
 	next := response.Assignment
@@ -187,16 +196,20 @@ func (a *agent) follow(ctx context.Context, response *sslctlv1.HeartbeatResponse
 		a.config.Logger.Warn("ignored an assignment of an old generation", zap.String("job", next.JobUid), zap.Uint64("generation", next.Generation))
 		return nil
 	}
-	if a.session != nil && next.GetJobUid() == a.session.assignment.JobUid && next.GetGeneration() == a.session.assignment.Generation {
-		if next.Directive == sslctlv1.Directive_DIRECTIVE_STOP {
-			a.stop("the coordinators said so")
-			return nil
-		}
-		a.session.report.acknowledge(response)
+	stop := next == nil || next.Directive == sslctlv1.Directive_DIRECTIVE_STOP
+	if s := a.session; s != nil && !s.ending && !stop && next.JobUid == s.assignment.JobUid && next.Generation == s.assignment.Generation {
+		s.report.acknowledge(response)
 		return nil
 	}
-	a.stop("the coordinators gave another assignment")
-	if next == nil || next.Directive == sslctlv1.Directive_DIRECTIVE_STOP {
+	if a.session != nil {
+		// A step, a measurement or a store may keep the session for a while. Heartbeats go on meanwhile, or the worker would count as lost;
+		// the one after the session's end begins what is assigned then.
+		if !a.session.end("the coordinators have no more use for it") {
+			return nil
+		}
+		a.session = nil
+	}
+	if stop {
 		return nil
 	}
 	a.newest[next.JobUid] = next.Generation
@@ -223,18 +236,11 @@ func (a *agent) knowNATS(urls []string) {
 	a.natsKnown = urls
 }
 
-// stop ends the session, if there is one, and waits for it.
-func (a *agent) stop(why string) {
-	if a.session == nil {
-		return
-	}
-	a.session.stop(why)
-	a.session = nil
-}
-
 // leave stops training and tells the coordinators, once: if nobody hears it, they find out by the missing heartbeats.
 func (a *agent) leave() {
-	a.stop("the worker shuts down")
+	if a.session != nil {
+		a.session.stop("the worker shuts down")
+	}
 	if a.registered == nil {
 		return
 	}
