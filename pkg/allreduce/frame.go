@@ -28,7 +28,7 @@ const (
 	flagNotFinite                    // some rank found NaN or Inf in its input
 	flagBound                        // some rank found a value outside the bound in its input
 	flagResend                       // kindAck: send again from seq+1 on
-	flagHeard                        // kindHello: the sender has heard the receiver's hello
+	flagHeard                        // kindHello, kindBye: the sender has heard the receiver's
 	flagLeft                         // kindLost: the rank said goodbye
 )
 

@@ -100,18 +100,24 @@ func (g *Group) Stats() Stats {
 }
 
 // Close ends this rank's part in the generation: a running collective returns ErrClosed, the neighbours learn that this rank has left,
-// all goroutines end, the transport is closed. After an undisturbed run it first waits, at most DetectWithin, until the right neighbour
-// has received all.
-func (g *Group) Close() error {
+// all goroutines end, the transport is closed. After an undisturbed run it first waits, at most 3·DetectWithin, until the neighbours have
+// received all and have heard the goodbye.
+func (g *Group) Close() error { return g.end(true) }
+
+// Abort is Close without the waiting: for a generation that has ended, so that nobody needs what is still under way.
+func (g *Group) Abort() error { return g.end(false) }
+
+func (g *Group) end(linger bool) error {
 	g.closing.Do(func() {
 		g.closed.Store(true)
 		if g.link == nil {
 			return
 		}
-		linger := false
 		if g.running.TryLock() {
-			linger = g.joined && g.broken == nil
+			linger = linger && g.joined && g.broken == nil
 			g.running.Unlock()
+		} else {
+			linger = false
 		}
 		g.closeErr = g.link.close(linger)
 	})

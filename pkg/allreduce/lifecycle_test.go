@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,6 +51,31 @@ func TestCloseLingersForTheNeighbour(t *testing.T) {
 				return g.Close()
 			}); err != nil {
 				t.Error(err)
+			}
+		})
+	}
+}
+
+// A generation that has ended is left at once, although its neighbours are dead; Close would wait for them to be lost.
+func TestAbortDoesNotWait(t *testing.T) {
+	for _, abort := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			var dead atomic.Bool
+			network := &allreducetest.Network{Fault: func(int, int, uint64, []byte) allreducetest.Fault {
+				return allreducetest.Fault{Drop: dead.Load()}
+			}}
+			groups := allreducetest.Ring(t, network, 2, 2, small)
+			dead.Store(true)
+			start := time.Now()
+			end := groups[0].Close
+			if abort {
+				end = groups[0].Abort
+			}
+			if err := end(); err != nil {
+				t.Error(err)
+			}
+			if took := time.Since(start); abort && took > 0 || !abort && (took < time.Second || took > 3*time.Second) {
+				t.Errorf("abort %t: ended after %s", abort, took)
 			}
 		})
 	}

@@ -60,13 +60,14 @@ type link struct {
 
 // peer is a neighbour.
 type peer struct {
-	rank    int
-	hello   bool          // it has greeted
-	heardUs bool          // it has heard our greeting
-	heard   bool          // since the last tick
-	gone    bool          // it said goodbye
-	silent  time.Duration // while we were connected, since it was heard or we re-connected
-	total   time.Duration // since it was heard
+	rank     int
+	hello    bool          // it has greeted
+	heardUs  bool          // it has heard our greeting
+	heard    bool          // since the last tick
+	gone     bool          // it said goodbye
+	heardBye bool          // it has heard ours
+	silent   time.Duration // while we were connected, since it was heard or we re-connected
+	total    time.Duration // since it was heard
 }
 
 // control is a small frame that is not numbered: it is repeated or can be missed.

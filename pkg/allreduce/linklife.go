@@ -53,7 +53,8 @@ func (l *link) greet(ctx context.Context) error {
 	}
 }
 
-// close says goodbye and ends the goroutines. With linger it first waits, up to DetectWithin, until the right neighbour has everything.
+// close says goodbye and ends the goroutines. After an undisturbed run (linger) it first waits until the right neighbour has everything
+// and both neighbours have heard the goodbye, as long as a cut-off rank would be borne: DetectWithin is too short to repeat much.
 func (l *link) close(linger bool) error {
 	l.mu.Lock()
 	started := l.started
@@ -64,18 +65,22 @@ func (l *link) close(linger bool) error {
 	if !started {
 		return l.transport.Close()
 	}
-	limit := time.NewTimer(l.config.DetectWithin)
-	defer limit.Stop()
+	limit := l.config.DetectWithin
 	if linger {
-		l.until(limit.C, func() bool { return len(l.queue) == 0 || l.right.gone || l.err != nil })
+		limit *= disconnectedFactor
+	}
+	end := time.NewTimer(limit)
+	defer end.Stop()
+	if linger {
+		l.until(end.C, func() bool { return len(l.queue) == 0 || l.right.gone || l.err != nil })
+		l.farewell(end.C, true)
 	}
 	l.mu.Lock()
 	l.fail(ErrClosed)
-	for _, p := range l.peers() {
-		l.post(control{kind: kindBye, to: p.rank})
-	}
 	l.mu.Unlock()
-	l.until(limit.C, func() bool { return len(l.control) == 0 && !l.busy })
+	if !linger {
+		l.farewell(end.C, false)
+	}
 	l.cancel()
 	err := l.transport.Close()
 	l.wg.Wait()
@@ -83,6 +88,39 @@ func (l *link) close(linger bool) error {
 		return fmt.Errorf("closing the transport: %w", err)
 	}
 	return nil
+}
+
+// farewell says goodbye to both neighbours; if confirm is set, until they have answered, have left themselves or are lost.
+func (l *link) farewell(limit <-chan time.Time, confirm bool) {
+	repeat := time.NewTicker(l.minPatience())
+	defer repeat.Stop()
+	again := true
+	for {
+		l.mu.Lock()
+		waiting := len(l.control) > 0 || l.busy
+		for _, p := range l.peers() {
+			if p.gone || p.heardBye {
+				continue
+			}
+			waiting = waiting || confirm && l.err == nil
+			if again {
+				l.post(control{kind: kindBye, to: p.rank})
+				waiting = true
+			}
+		}
+		l.mu.Unlock()
+		if !waiting {
+			return
+		}
+		again = false
+		select {
+		case <-l.quiet:
+		case <-repeat.C:
+			again = confirm
+		case <-limit:
+			return
+		}
+	}
 }
 
 // until waits for a condition on the link's state that quiet announces, or for the limit.

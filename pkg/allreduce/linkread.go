@@ -62,6 +62,12 @@ func (l *link) accept(buf []byte) {
 		l.lost(&ErrPeerLost{Rank: int(h.segment), By: int(h.offset), Left: h.flags&flagLeft != 0, Silent: time.Duration(h.total), Limit: l.config.DetectWithin})
 		return
 	case kindBye:
+		if h.flags&flagHeard != 0 {
+			p.heardBye = true
+			signal(l.quiet)
+			return
+		}
+		l.post(control{kind: kindBye, to: p.rank, flags: flagHeard})
 		l.bye(p)
 		return
 	}
@@ -210,9 +216,6 @@ func (l *link) postLost(e *ErrPeerLost) {
 func (l *link) bye(p *peer) {
 	p.gone = true
 	if p == l.right {
-		for _, f := range l.queue {
-			l.recycle(f)
-		}
 		l.queue, l.next, l.kept = nil, 0, 0
 	}
 	signal(l.arrived)

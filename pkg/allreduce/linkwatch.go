@@ -8,6 +8,9 @@ import (
 // keepalives is how many a rank sends to each neighbour within DetectWithin: enough that some get through a transport that loses many.
 const keepalives = 8
 
+// disconnectedFactor is how many times DetectWithin a rank bears silence while it is itself cut off from the transport.
+const disconnectedFactor = 3
+
 // tick is the clock of watch: fine against DetectWithin, but no finer than the machine's load allows to be kept.
 func (l *link) tick() time.Duration {
 	return min(max(l.config.DetectWithin/16, time.Millisecond), 25*time.Millisecond)
@@ -107,9 +110,9 @@ func (l *link) checkPeers(elapsed time.Duration, connected, reconnected bool) {
 			p.silent += elapsed
 		}
 		limit := l.config.DetectWithin
-		if p.silent >= limit || p.total >= 3*limit {
+		if p.silent >= limit || p.total >= disconnectedFactor*limit {
 			if p.silent < limit {
-				limit *= 3
+				limit *= disconnectedFactor
 			}
 			l.lost(&ErrPeerLost{Rank: p.rank, By: l.config.Rank, Silent: p.total, Limit: limit})
 			return

@@ -77,8 +77,19 @@ func TestDisconnection(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				network := &allreducetest.Network{}
 				ends := map[int]*allreducetest.Transport{}
+				var once sync.Once
+				network := &allreducetest.Network{Fault: func(_, _ int, n uint64, _ []byte) allreducetest.Fault {
+					if n == 150 { // in the middle of the sum below
+						once.Do(func() {
+							for _, r := range c.cut {
+								ends[r].SetConnected(false)
+								time.AfterFunc(c.away, func() { ends[r].SetConnected(true) })
+							}
+						})
+					}
+					return allreducetest.Fault{}
+				}}
 				var groups []*allreduce.Group
 				for r := range 3 {
 					ends[r] = network.Transport(r)
@@ -95,18 +106,6 @@ func TestDisconnection(t *testing.T) {
 					t.Fatal(err)
 				}
 				all := vectors(6, 100_000, 1)
-				var once sync.Once
-				network.Fault = func(_, _ int, n uint64, _ []byte) allreducetest.Fault {
-					if n == 150 {
-						once.Do(func() {
-							for _, r := range c.cut {
-								ends[r].SetConnected(false)
-								time.AfterFunc(c.away, func() { ends[r].SetConnected(true) })
-							}
-						})
-					}
-					return allreducetest.Fault{}
-				}
 				failures := 0
 				for r, err := range sumAll(deadline(t), groups, all) {
 					var lost *allreduce.ErrPeerLost

@@ -187,7 +187,7 @@ func TestServerKilledInMidCollective(t *testing.T) {
 func TestConnectionClosedFromOutside(t *testing.T) {
 	s := natsCluster(t, 1, nil)[0]
 	conns := []*nats.Conn{natsConn(t, s.ClientURL()), natsConn(t, s.ClientURL())}
-	groups := natsRing(t, conns, 2, nil, nil)
+	groups := natsRing(t, conns, 2, func(c *allreduce.Config) { c.DetectWithin = time.Second }, nil)
 	all := vectors(2, 3000, 1)
 	conns[0].Close()
 	if _, err := groups[0].Sum(deadline(t), owned(groups[0], all, 3000)); !errors.Is(err, allreduce.ErrTransportClosed) {
