@@ -20,7 +20,8 @@ const joinPatience = 15
 // ring is this rank's place among the workers of a generation.
 type ring struct {
 	group *allreduce.Group
-	close func()
+	// close leaves the ring: in order, once the neighbours have all that was sent to them, or at once when the generation has failed.
+	close func(inOrder bool)
 }
 
 // join connects to NATS and meets the other ranks.
@@ -57,8 +58,12 @@ func (s *session) join(ctx context.Context) (*ring, error) {
 		disconnect()
 		return nil, permanentError{fmt.Errorf("join generation %d: %w", a.Generation, err)}
 	}
-	r := &ring{group: group, close: func() {
-		if err := group.Close(); err != nil {
+	r := &ring{group: group, close: func(inOrder bool) {
+		leave := group.Abort
+		if inOrder {
+			leave = group.Close
+		}
+		if err := leave(); err != nil {
 			s.log.Debug("closed the ring", zap.Error(err))
 		}
 		disconnect()
@@ -66,7 +71,7 @@ func (s *session) join(ctx context.Context) (*ring, error) {
 	s.report.phase(sslctlv1.Phase_PHASE_PREPARING, fmt.Sprintf("waiting for the other %d ranks", len(a.Members)-1))
 	start := time.Now()
 	if err := group.Join(bounded); err != nil {
-		r.close()
+		r.close(false)
 		if ctx.Err() == nil && bounded.Err() != nil {
 			err = errors.Join(context.Cause(bounded), err)
 		}

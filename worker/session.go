@@ -59,9 +59,10 @@ func startSession(ctx context.Context, a *agent, assignment *sslctlv1.Assignment
 		defer s.report.ask() // the agent may be waiting for the end
 		defer close(s.done)
 		defer cancel(errStopped)
-		s.conclude(ctx, s.guarded(ctx))
+		err := s.guarded(ctx)
+		s.conclude(ctx, err)
 		if s.ring != nil {
-			s.ring.close()
+			s.ring.close(err == nil)
 		}
 	}()
 	return s

@@ -42,7 +42,7 @@ func testTrainer(t *testing.T) *trainer {
 		t.Fatal(err)
 	}
 	return &trainer{
-		session: s, stores: &stores{checkpoints: bucket{folder}}, ring: &ring{group: group, close: func() {}}, log: zap.NewNop(),
+		session: s, stores: &stores{checkpoints: bucket{folder}}, ring: &ring{group: group, close: func(bool) {}}, log: zap.NewNop(),
 		state: &state{vars: []task.Var{{Name: "x", Value: tensor.New(tensor.WithShape(1), tensor.WithBacking([]float32{1}))}}},
 	}
 }

@@ -66,7 +66,11 @@ func evaluationCurve(j *sslctlv1.Job) [][]string {
 			return ""
 		}
 		loss := ""
-		if n := int(e.Epoch + 0.001); n >= 1 && n <= len(j.EpochLosses) {
+		n := int(e.Epoch + 0.001)
+		if e.Step == j.StepsTotal { // the last epoch may be short of some samples
+			n = len(j.EpochLosses)
+		}
+		if n >= 1 && n <= len(j.EpochLosses) {
 			loss = fmt.Sprintf("%.4f", j.EpochLosses[n-1])
 		}
 		rows = append(rows, []string{fmt.Sprintf("%.2f", e.Epoch), fmt.Sprint(e.Step), loss, cell("knn.top1"), cell("linear.top1")})

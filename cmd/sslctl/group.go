@@ -7,9 +7,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sslctl/sslctl/coordinator"
@@ -33,6 +33,7 @@ type group struct {
 	watchers  sync.WaitGroup
 	failed    context.Context // ends with the first failure of a worker or a coordinator, which is its cause; and when the group stops
 	fail      context.CancelCauseFunc
+	stopping  atomic.Bool
 	stopOnce  sync.Once
 	stopError error
 }
@@ -50,7 +51,7 @@ func (g *globals) startGroup(dir string, o upOptions) (started *group, err error
 			err = errors.Join(err, gr.stop())
 		}
 	}()
-	if gr.log, err = g.loggerWithFile("warn", file); err != nil {
+	if gr.log, err = g.loggerWithFile("warn", file, &gr.stopping); err != nil {
 		return nil, err
 	}
 	urls := o.nats
@@ -215,13 +216,13 @@ func (gr *group) awaitWorkers(ctx context.Context, c *client, n int) error {
 // stop ends workers, coordinators and bus, in this order, and waits for each. It may be called again.
 func (gr *group) stop() error {
 	gr.stopOnce.Do(func() {
+		// Who goes last misses those who went before; that is for the log, not for the screen.
+		gr.stopping.Store(true)
 		gr.stopWorkers()
 		gr.workers.Wait()
 		var failures []error
-		// The leader first: it would complain of the others as they go.
-		slices.SortStableFunc(gr.nodes, func(a, b *coordinator.Node) int { return leads(b) - leads(a) })
-		for _, node := range gr.nodes {
-			failures = append(failures, node.Close())
+		for i := len(gr.nodes) - 1; i >= 0; i-- {
+			failures = append(failures, gr.nodes[i].Close())
 		}
 		for i := len(gr.servers) - 1; i >= 0; i-- {
 			gr.servers[i].Shutdown()
@@ -235,11 +236,4 @@ func (gr *group) stop() error {
 		gr.stopError = errors.Join(failures...)
 	})
 	return gr.stopError
-}
-
-func leads(n *coordinator.Node) int {
-	if n.IsLeader() {
-		return 1
-	}
-	return 0
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -106,12 +107,13 @@ func (g *globals) logger(level string) (*zap.Logger, error) {
 	return telemetry.NewLogger(telemetry.Options{Format: g.logFormat, Level: level, Output: g.screen})
 }
 
-// loggerWithFile also writes a JSON log of everything from level info on to a file.
-func (g *globals) loggerWithFile(level string, file io.Writer) (*zap.Logger, error) {
+// loggerWithFile also writes a JSON log of everything from level info on to a file. quiet ends what is shown, but for errors.
+func (g *globals) loggerWithFile(level string, file io.Writer, quiet *atomic.Bool) (*zap.Logger, error) {
 	shown, err := g.logger(level)
 	if err != nil {
 		return nil, err
 	}
+	shown = telemetry.Unless(shown, quiet)
 	kept, err := telemetry.NewLogger(telemetry.Options{Format: "json", Output: file})
 	if err != nil {
 		return nil, err

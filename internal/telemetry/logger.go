@@ -4,6 +4,7 @@ package telemetry
 import (
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -49,6 +50,32 @@ func NewLogger(o Options) (*zap.Logger, error) {
 
 // Both logs to a and to b, each from its own level on.
 func Both(a, b *zap.Logger) *zap.Logger { return zap.New(zapcore.NewTee(a.Core(), b.Core())) }
+
+// Unless logs to l; while quiet is set, errors only.
+func Unless(l *zap.Logger, quiet *atomic.Bool) *zap.Logger {
+	return zap.New(&muted{l.Core(), quiet})
+}
+
+// muted is a core that can be told to keep to errors.
+type muted struct {
+	zapcore.Core
+	quiet *atomic.Bool
+}
+
+func (m *muted) Enabled(level zapcore.Level) bool {
+	return m.Core.Enabled(level) && (level >= zapcore.ErrorLevel || !m.quiet.Load())
+}
+
+func (m *muted) With(fields []zapcore.Field) zapcore.Core {
+	return &muted{m.Core.With(fields), m.quiet}
+}
+
+func (m *muted) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if m.Enabled(e.Level) {
+		return checked.AddCore(e, m)
+	}
+	return checked
+}
 
 // Job is the field that names a job: a UID, since names come back.
 func Job(uid string) zap.Field { return zap.String("job", uid) }
