@@ -86,13 +86,12 @@ func succeed(t testing.TB, dir string, environment []string, arguments ...string
 
 // process is a command that runs beside the test.
 type process struct {
-	t      testing.TB
-	name   string
-	cmd    *exec.Cmd
-	ended  chan struct{}
-	mu     sync.Mutex
-	log    bytes.Buffer
-	killed bool
+	t     testing.TB
+	name  string
+	cmd   *exec.Cmd
+	ended chan struct{}
+	mu    sync.Mutex
+	log   bytes.Buffer
 }
 
 func (p *process) Write(b []byte) (int, error) {
