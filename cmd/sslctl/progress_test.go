@@ -63,3 +63,22 @@ small: step 40/40  completed
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
 	}
 }
+
+// A job that waits says so once, not every few seconds; why it ended is told by who followed it.
+func TestLineProgressDoesNotRepeatItself(t *testing.T) {
+	var out bytes.Buffer
+	p := &lineProgress{w: &out}
+	j := &sslctlv1.Job{Name: "small", State: sslctlv1.JobState_JOB_STATE_WAITING, Reason: "needs 2 workers"}
+	for range 3 {
+		p.update(j)
+		p.last = p.last.Add(-2 * lineEvery)
+	}
+	p.last = p.last.Add(-sameEvery)
+	p.update(j)
+	j.State, j.Reason = sslctlv1.JobState_JOB_STATE_FAILED, "no space left"
+	p.update(j)
+	want := "small: step 0  waiting: needs 2 workers\nsmall: step 0  waiting: needs 2 workers\nsmall: step 0  failed\n"
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
