@@ -28,7 +28,13 @@ func (a *clusterService) GetCluster(context.Context, *connect.Request[pb.GetClus
 		Term: n.raft.CurrentTerm(), AppliedIndex: n.raft.AppliedIndex(), Version: n.cfg.Version,
 	}
 	for _, id := range slices.Sorted(maps.Keys(n.cfg.Peers)) {
-		res.Coordinators = append(res.Coordinators, &pb.Coordinator{Id: id, Address: n.cfg.Peers[id], Leader: id == n.cfg.ID})
+		c := &pb.Coordinator{Id: id, Address: n.cfg.Peers[id], Leader: id == n.cfg.ID, State: "follower"}
+		if c.Leader {
+			c.State = "leader"
+		} else if last, silent := n.silent.since(id); silent {
+			c.State, c.LastSeenMsAgo = "silent", max(1, time.Since(last).Milliseconds())
+		}
+		res.Coordinators = append(res.Coordinators, c)
 	}
 	seen := t.observe(s, time.Now())
 	for _, w := range s.ByID() {

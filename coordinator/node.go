@@ -37,8 +37,9 @@ type Node struct {
 	proxy     *proxy
 
 	term     atomic.Pointer[term] // while this node leads and has caught up
-	changed  broadcast            // the state, what was heard, or the leader
-	requests sync.WaitGroup       // HTTP requests being answered
+	silent   silentPeers
+	changed  broadcast      // the state, what was heard, or the leader
+	requests sync.WaitGroup // HTTP requests being answered
 
 	ctx    context.Context // ends when Close begins
 	cancel context.CancelFunc
@@ -133,6 +134,7 @@ func (n *Node) startRaft() (err error) {
 	if n.raft, err = raft.NewRaft(config, n.fsm, n.disk.log, n.disk.log, n.disk.snapshots, n.transport); err != nil {
 		return fmt.Errorf("start Raft on the data folder %s: %w", n.cfg.DataDir, err)
 	}
+	n.raft.RegisterObserver(raft.NewObserver(nil, false, n.silent.note))
 	if err := n.checkGroup(); err != nil {
 		return errors.Join(err, n.raft.Shutdown().Error())
 	}

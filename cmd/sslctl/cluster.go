@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
 )
@@ -22,9 +24,11 @@ type clusterReport struct {
 }
 
 type coordinatorReport struct {
-	ID      string `json:"id"`
-	Address string `json:"address"`
-	Leader  bool   `json:"leader"`
+	ID            string `json:"id"`
+	Address       string `json:"address"`
+	Leader        bool   `json:"leader"`
+	State         string `json:"state"`
+	LastSeenMsAgo int64  `json:"lastSeenMsAgo"`
 }
 
 type workerReport struct {
@@ -46,7 +50,7 @@ func reportCluster(c *sslctlv1.GetClusterResponse, jobs []*sslctlv1.Job) cluster
 		Coordinators: []coordinatorReport{}, Workers: []workerReport{}, Jobs: []jobReport{},
 	}
 	for _, n := range c.Coordinators {
-		r.Coordinators = append(r.Coordinators, coordinatorReport{n.Id, n.Address, n.Leader})
+		r.Coordinators = append(r.Coordinators, coordinatorReport{n.Id, n.Address, n.Leader, n.State, n.LastSeenMsAgo})
 	}
 	for _, w := range c.Workers {
 		r.Workers = append(r.Workers, workerReport{w.Id, w.Incarnation, w.Host, w.Version, w.Numerics, w.Labels, w.Cores, w.State, w.JobUid, w.LastSeenMsAgo})
@@ -60,35 +64,47 @@ func reportCluster(c *sslctlv1.GetClusterResponse, jobs []*sslctlv1.Job) cluster
 func clusterTable(w io.Writer, c *sslctlv1.GetClusterResponse, jobs []*sslctlv1.Job, wide bool) {
 	rows := [][]string{{"COORDINATOR", "ADDRESS", "ROLE"}}
 	for _, n := range c.Coordinators {
-		role := "follower"
-		if n.Leader {
-			role = "leader"
+		role := n.State
+		if n.LastSeenMsAgo > 0 {
+			role = fmt.Sprintf("%s, seen %s", n.State, agoText(n.LastSeenMsAgo))
 		}
 		rows = append(rows, []string{n.Id, n.Address, role})
 	}
 	columns(w, rows)
 	fmt.Fprintln(w)
-	workerTable(w, c.Workers, wide)
+	names := map[string]string{}
+	for _, j := range jobs {
+		names[j.Uid] = j.Name
+	}
+	workerTable(w, c.Workers, names, wide)
 	fmt.Fprintln(w)
 	jobTable(w, jobs, wide)
 }
 
-func workerTable(w io.Writer, workers []*sslctlv1.Worker, wide bool) {
+// workerTable lists workers; names are those of the jobs, by UID.
+func workerTable(w io.Writer, workers []*sslctlv1.Worker, names map[string]string, wide bool) {
 	head := []string{"WORKER", "STATE", "JOB", "HOST", "CORES", "SEEN"}
 	if wide {
 		head = append(head, "NUMERICS", "VERSION", "LABELS", "INCARNATION")
 	}
 	rows := [][]string{head}
 	for _, x := range workers {
-		row := []string{x.Id, x.State, x.JobUid, x.Host, fmt.Sprint(x.Cores), fmt.Sprintf("%d ms ago", x.LastSeenMsAgo)}
+		row := []string{x.Id, x.State, cmp.Or(names[x.JobUid], x.JobUid), x.Host, fmt.Sprint(x.Cores), agoText(x.LastSeenMsAgo)}
 		if wide {
-			var labels []string
-			for _, k := range sortedKeys(x.Labels) {
-				labels = append(labels, k+"="+x.Labels[k])
-			}
-			row = append(row, strings.Join(x.Numerics, ","), x.Version, strings.Join(labels, ","), fmt.Sprint(x.Incarnation))
+			row = append(row, strings.Join(x.Numerics, ","), x.Version, pairsText(x.Labels), fmt.Sprint(x.Incarnation))
 		}
 		rows = append(rows, row)
 	}
 	columns(w, rows)
+}
+
+// agoText is how long ago something was: "106 ms ago", "4.2 s ago", "3m05s ago".
+func agoText(ms int64) string {
+	switch {
+	case ms < 1000:
+		return fmt.Sprintf("%d ms ago", ms)
+	case ms < 60_000:
+		return fmt.Sprintf("%.1f s ago", float64(ms)/1000)
+	}
+	return durationText(time.Duration(ms)*time.Millisecond) + " ago"
 }

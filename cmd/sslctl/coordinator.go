@@ -63,6 +63,7 @@ State lives in --data-dir. The secrets that jobs refer to are never here; worker
 	f.StringVar(&o.listen, "listen", defaultAddress, "host:port to listen on; port 0 takes a free one")
 	f.StringVar(&o.advertise, "advertise", "", "host:port at which others reach this node (default: from --peers, else --listen)")
 	f.StringToStringVar(&o.peers, "peers", nil, "id=host:port of all nodes of the group, this one included (default: this node alone)")
+	f.Lookup("peers").DefValue = "" // an empty map's "[]" says nothing
 	f.StringVar(&o.dataDir, "data-dir", "", "folder of the Raft log and snapshots (default .sslctl/coordinator-ID)")
 	f.DurationVar(&o.detectWithin, "detect-within", coordinator.DetectWithinDefault, "how soon a lost leader, or a lost worker without a job, is noticed; the same on all nodes")
 	f.StringSliceVar(&o.nats, "nats", nil, "nats://host:port of external NATS servers, separated by commas (default: embedded ones)")

@@ -38,6 +38,7 @@ secretRef, as workers do.`,
 		},
 	}
 	cmd.Flags().Int64Var(&step, "step", -1, "step of the checkpoint (default: the newest)")
+	cmd.Flags().Lookup("step").DefValue = "0" // the help does not show -1
 	return cmd
 }
 

@@ -55,11 +55,22 @@ func jobDetail(w io.Writer, j *sslctlv1.Job, wide bool) {
 		}
 	}
 	add("reason", j.Reason)
+	add("labels", pairsText(j.Labels))
+	if j.Priority != 0 {
+		add("priority", fmt.Sprint(j.Priority))
+	}
+	add("submitted", timeText(j.SubmittedUnixMs))
+	add("started", timeText(j.StartedUnixMs))
+	add("ended", timeText(j.EndedUnixMs))
 	add("step", fmt.Sprintf("%s, %d committed, %d repeated, %d skipped", outOf(j.Step, j.StepsTotal), j.CommittedStep, j.StepsRepeated, j.StepsSkipped))
 	add("epoch", epochText(j))
-	add("samples", fmt.Sprintf("%d, %.0f a second, %d left over at the end", j.Samples, j.SamplesPerSecond, j.SamplesUnused))
+	if j.Samples > 0 {
+		add("samples", fmt.Sprintf("%d, %.0f a second, %d left over at the end", j.Samples, j.SamplesPerSecond, j.SamplesUnused))
+	}
 	add("loss", lossText(j))
-	add("generation", fmt.Sprintf("%d, %d in all", j.Generation, j.Generations))
+	if j.Generations > 0 {
+		add("generation", fmt.Sprintf("%d, %d in all", j.Generation, j.Generations))
+	}
 	add("numerics", j.Numerics)
 	if j.Digest != "" {
 		add("digest", fmt.Sprintf("%s at step %d", j.Digest, j.DigestStep))
@@ -69,6 +80,9 @@ func jobDetail(w io.Writer, j *sslctlv1.Job, wide bool) {
 		add("checkpoint", fmt.Sprintf("%s (step %d, %s)", c.Uri, c.Step, bytesText(c.Bytes)))
 	}
 	add("exported", j.Exported)
+	if n := len(j.Evaluations); n > 0 {
+		add("warning", j.Evaluations[n-1].Warning)
+	}
 	for _, s := range j.CorruptSamples {
 		add("corrupt", s)
 	}
@@ -218,6 +232,14 @@ func bytesText(n uint64) string {
 		value, prefix = value/unit, p
 	}
 	return fmt.Sprintf("%.1f %sB", value, prefix)
+}
+
+func pairsText(labels map[string]string) string {
+	var texts []string
+	for _, k := range sortedKeys(labels) {
+		texts = append(texts, k+"="+labels[k])
+	}
+	return strings.Join(texts, ",")
 }
 
 func shortDigest(d string) string { return d[:min(len(d), 12)] }

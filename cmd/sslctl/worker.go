@@ -32,6 +32,7 @@ or in SSLCTL_SECRET_NAME_ACCESS_KEY and SSLCTL_SECRET_NAME_SECRET_KEY.`,
 	f := cmd.Flags()
 	f.StringVar(&o.id, "id", hostname(), "name of this worker, unique in the cluster and the same at each start")
 	f.StringToStringVar(&o.labels, "label", nil, "key=value that status shows (repeatable)")
+	f.Lookup("label").DefValue = "" // an empty map's "[]" says nothing
 	return cmd
 }
 

@@ -2498,6 +2498,8 @@ type Coordinator struct {
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Address       string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
 	Leader        bool                   `protobuf:"varint,3,opt,name=leader,proto3" json:"leader,omitempty"`
+	State         string                 `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`                                           // leader, follower, silent
+	LastSeenMsAgo int64                  `protobuf:"varint,5,opt,name=last_seen_ms_ago,json=lastSeenMsAgo,proto3" json:"last_seen_ms_ago,omitempty"` // only of a silent one
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2551,6 +2553,20 @@ func (x *Coordinator) GetLeader() bool {
 		return x.Leader
 	}
 	return false
+}
+
+func (x *Coordinator) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Coordinator) GetLastSeenMsAgo() int64 {
+	if x != nil {
+		return x.LastSeenMsAgo
+	}
+	return 0
 }
 
 type Worker struct {
@@ -2897,11 +2913,13 @@ const file_sslctl_v1alpha1_sslctl_proto_rawDesc = "" +
 	"\tnats_urls\x18\x06 \x03(\tR\bnatsUrls\x12\x12\n" +
 	"\x04term\x18\a \x01(\x04R\x04term\x12#\n" +
 	"\rapplied_index\x18\b \x01(\x04R\fappliedIndex\x12\x18\n" +
-	"\aversion\x18\t \x01(\tR\aversion\"O\n" +
+	"\aversion\x18\t \x01(\tR\aversion\"\x8e\x01\n" +
 	"\vCoordinator\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x16\n" +
-	"\x06leader\x18\x03 \x01(\bR\x06leader\"\xea\x02\n" +
+	"\x06leader\x18\x03 \x01(\bR\x06leader\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12'\n" +
+	"\x10last_seen_ms_ago\x18\x05 \x01(\x03R\rlastSeenMsAgo\"\xea\x02\n" +
 	"\x06Worker\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x12\n" +
