@@ -2,10 +2,12 @@ package coordinator
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
@@ -49,7 +51,11 @@ func (s raftSink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 	fields := make([]zap.Field, 0, len(args)/2)
 	for i := 0; i+1 < len(args); i += 2 {
 		name, _ := args[i].(string)
-		fields = append(fields, zap.Any(name, args[i+1]))
+		value := args[i+1]
+		if peer, ok := value.(raft.Server); ok {
+			value = fmt.Sprintf("%s=%s", peer.ID, peer.Address)
+		}
+		fields = append(fields, zap.Any(name, value))
 	}
 	entry.Write(fields...)
 }

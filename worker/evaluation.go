@@ -132,7 +132,11 @@ func (e *evaluation) measure(ctx context.Context, s snapshot) error {
 	if healthy, reason := evaluate.Healthy(values); !healthy && 5*s.step >= e.totalSteps {
 		warning = reason
 	}
-	e.session.log.Info("evaluated", zap.Uint64("step", s.step), zap.Any("values", values), zap.String("warning", warning))
+	fields := []zap.Field{zap.Uint64("step", s.step), zap.Any("values", values)}
+	if warning != "" {
+		fields = append(fields, zap.String("warning", warning))
+	}
+	e.session.log.Info("evaluated", fields...)
 	e.session.report.update(true, func(m *sslctlv1.HeartbeatRequest) {
 		m.Evaluations = append(m.Evaluations, &sslctlv1.Evaluation{Step: s.step, Epoch: s.epoch, Values: values, Warning: warning})
 	})

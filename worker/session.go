@@ -103,7 +103,7 @@ func (s *session) recovered(err *error) {
 // conclude reports how the session ended. A failure that ends the job is heard before this rank leaves the ring: else the neighbours'
 // loss of it might begin the next generation first, and the reason would be forgotten with this one.
 func (s *session) conclude(ctx context.Context, err error) {
-	if err == nil || errors.Is(err, errStopped) || errors.Is(context.Cause(ctx), errStopped) {
+	if err == nil || errors.Is(err, errStopped) || ctx.Err() != nil { // the last: by the coordinators, or with the process
 		s.log.Info("session ended", zap.Error(err))
 		return
 	}

@@ -128,6 +128,7 @@ func options(config ServerConfig) (*server.Options, error) {
 	}
 	o.Cluster.Name = or(config.Cluster, "sslctl")
 	o.Cluster.WriteDeadline = o.WriteDeadline
+	o.ConnectErrorReports, o.ReconnectErrorReports = routeReports, routeReports
 	if o.Cluster.Host, o.Cluster.Port, err = listenAddress("ClusterListen", config.ClusterListen); err != nil {
 		return nil, err
 	}
