@@ -92,6 +92,9 @@ func newPacker(ctx context.Context, o PackOptions) (*packer, error) {
 		return nil, fmt.Errorf("%d shards, %d samples a shard and a limit of %d are asked for; expected one of the first two, nothing negative",
 			o.Shards, o.SamplesPerShard, o.Limit)
 	}
+	if _, err := statSource(o); err != nil { // before the destination, which may be far
+		return nil, err
+	}
 	b, err := blob.Open(ctx, o.Dest, o.Access)
 	if err != nil {
 		return nil, err
@@ -107,8 +110,11 @@ func newPacker(ctx context.Context, o PackOptions) (*packer, error) {
 		}
 	}
 	if len(p.old) > 0 && !o.Overwrite {
-		return nil, fmt.Errorf("%w: %s and %d more shards of this name; choose another name or destination, or ask to overwrite",
-			ErrExists, blob.Join(b.URI(), p.old[0]), len(p.old)-1)
+		more := ""
+		if n := len(p.old) - 1; n > 0 {
+			more = fmt.Sprintf(" and %d more", n)
+		}
+		return nil, fmt.Errorf("%w: %s%s; choose another name or destination, or --overwrite", ErrExists, blob.Join(b.URI(), p.old[0]), more)
 	}
 	if p.source, err = openSource(o); err != nil {
 		return nil, err
@@ -153,7 +159,7 @@ func (p *packer) classes(ctx context.Context) error {
 	for _, name := range names {
 		i := slices.Index(there, name)
 		if i < 0 {
-			return fmt.Errorf("%w: %s numbers other classes, %q is not among them; choose another destination or ask to overwrite",
+			return fmt.Errorf("%w: %s numbers other classes, %q is not among them; choose another destination or --overwrite",
 				ErrExists, blob.Join(p.bucket.URI(), classesFile), name)
 		}
 		p.renumber = append(p.renumber, i)

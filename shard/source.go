@@ -30,13 +30,22 @@ type fileMember struct {
 	data []byte
 }
 
+// statSource finds a wrong source before anything is done.
+func statSource(o PackOptions) (os.FileInfo, error) {
+	info, err := os.Stat(strings.TrimPrefix(o.Source, "file://"))
+	if err != nil {
+		return nil, fmt.Errorf("open the source: %w; name an IDX image file or a folder with a sub-folder for each class", err)
+	}
+	return info, nil
+}
+
 // openSource decides what a source is: a file is IDX, a folder has class sub-folders.
 func openSource(o PackOptions) (source, error) {
 	path := strings.TrimPrefix(o.Source, "file://")
-	info, err := os.Stat(path)
+	info, err := statSource(o)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("open the source: %w; name an IDX image file or a folder with a sub-folder for each class", err)
+		return nil, err
 	case !info.IsDir():
 		return openIDX(path, strings.TrimPrefix(o.Labels, "file://"), o.Limit)
 	}

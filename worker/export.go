@@ -7,6 +7,7 @@ import (
 	"io"
 	"path"
 	"strconv"
+	"strings"
 
 	"github.com/sslctl/sslctl/internal/blob"
 	"github.com/sslctl/sslctl/internal/jobspec"
@@ -29,13 +30,22 @@ func writeEncoder(w io.Writer, encoder task.Encoder, job *jobspec.Job, step uint
 	}
 	for _, t := range job.Spec.Transforms {
 		if t.Normalize != nil {
-			metadata["mean"], metadata["std"] = fmt.Sprint(t.Normalize.Mean), fmt.Sprint(t.Normalize.Std)
+			metadata["mean"], metadata["std"] = numberList(t.Normalize.Mean), numberList(t.Normalize.Std)
 		}
 	}
 	if _, _, err := checkpoint.Write(w, tensors, metadata); err != nil {
 		return err
 	}
 	return nil
+}
+
+// numberList writes numbers as JSON does.
+func numberList(xs []float64) string {
+	texts := make([]string, len(xs))
+	for i, x := range xs {
+		texts[i] = strconv.FormatFloat(x, 'g', -1, 64)
+	}
+	return "[" + strings.Join(texts, ", ") + "]"
 }
 
 // Export reads the newest complete checkpoint of a job, or the one at step if step is not nil, and writes its encoder as safetensors to w.
@@ -97,12 +107,12 @@ func pick(ctx context.Context, store bucket, step *uint64) (checkpoint.Manifest,
 	if step == nil {
 		return complete[len(complete)-1], nil
 	}
-	var have []uint64
+	var have []string
 	for _, m := range complete {
 		if m.Step == *step {
 			return m, nil
 		}
-		have = append(have, m.Step)
+		have = append(have, strconv.FormatUint(m.Step, 10))
 	}
-	return checkpoint.Manifest{}, fmt.Errorf("%s holds no checkpoint of step %d; it has those of %v", store.URI(), *step, have)
+	return checkpoint.Manifest{}, fmt.Errorf("%s holds no checkpoint of step %d; it has those of steps %s", store.URI(), *step, strings.Join(have, ", "))
 }

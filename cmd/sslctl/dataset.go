@@ -1,6 +1,10 @@
 package main
 
 import (
+	"fmt"
+	"io"
+	"time"
+
 	"github.com/spf13/cobra"
 	"github.com/sslctl/sslctl/internal/blob"
 	"github.com/sslctl/sslctl/internal/jobspec"
@@ -27,9 +31,16 @@ func (a *accessOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&a.secret, "secret", "", "name of the credentials, as a job's secretRef (default: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, else anonymous)")
 }
 
-// resolve finds the credentials.
-func (a accessOptions) resolve() (blob.Options, error) {
+// resolve finds the credentials. While a server does not answer, lines to w say so.
+func (a accessOptions) resolve(w io.Writer) (blob.Options, error) {
 	o := blob.Options{Endpoint: a.endpoint, Region: a.region}
+	var said time.Time
+	o.Retry.Notify = func(n blob.Waiting) {
+		if n.Waited >= time.Second && time.Since(said) >= lineEvery {
+			said = time.Now()
+			fmt.Fprintf(w, "trying again: %v\n", n.Cause)
+		}
+	}
 	if a.secret == "" {
 		return o, nil
 	}

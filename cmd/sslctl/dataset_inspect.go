@@ -32,7 +32,7 @@ damaged shards, missing labels or keys that occur twice. Problems make the exit 
 }
 
 func runDatasetInspect(ctx context.Context, g *globals, uri string, decode bool, access accessOptions) error {
-	options, err := access.resolve()
+	options, err := access.resolve(g.err)
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ s3://bucket/prefix. Samples are shuffled by --seed. The same source and flags gi
 
 func runDatasetPack(ctx context.Context, g *globals, o shard.PackOptions, access accessOptions) error {
 	var err error
-	if o.Access, err = access.resolve(); err != nil {
+	if o.Access, err = access.resolve(g.err); err != nil {
 		return err
 	}
 	count := newCounter(g.err, "packing", "samples")
@@ -52,7 +52,7 @@ func runDatasetPack(ctx context.Context, g *globals, o shard.PackOptions, access
 		return err
 	}
 	return g.print(packed, func(w io.Writer, wide bool) {
-		fmt.Fprintf(w, "%s: %d samples in %d shards, %s\n", packed.URI, packed.Samples, len(packed.Shards), bytesText(uint64(packed.Bytes)))
+		fmt.Fprintf(w, "%s: %d samples in %s, %s\n", packed.URI, packed.Samples, shardsText(len(packed.Shards)), bytesText(uint64(packed.Bytes)))
 		if len(packed.Classes) > 0 {
 			fmt.Fprintf(w, "classes: %s\n", strings.Join(packed.Classes, ", "))
 		}
@@ -63,4 +63,11 @@ func runDatasetPack(ctx context.Context, g *globals, o shard.PackOptions, access
 			}
 		}
 	})
+}
+
+func shardsText(n int) string {
+	if n == 1 {
+		return "1 shard"
+	}
+	return fmt.Sprintf("%d shards", n)
 }

@@ -64,7 +64,7 @@ func jobDetail(w io.Writer, j *sslctlv1.Job, wide bool) {
 	add("ended", timeText(j.EndedUnixMs))
 	add("step", fmt.Sprintf("%s, %d committed, %d repeated, %d skipped", outOf(j.Step, j.StepsTotal), j.CommittedStep, j.StepsRepeated, j.StepsSkipped))
 	add("epoch", epochText(j))
-	if j.Samples > 0 {
+	if j.Step > 0 {
 		add("samples", fmt.Sprintf("%d, %.0f a second, %d left over at the end", j.Samples, j.SamplesPerSecond, j.SamplesUnused))
 	}
 	add("loss", lossText(j))

@@ -14,6 +14,7 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/minio/minio-go/v7/pkg/s3utils"
 )
 
 // partSize cuts large uploads, 16 MiB a part: Put holds one part in memory.
@@ -37,6 +38,9 @@ func newS3(at location, o Options, stall time.Duration) (*s3, error) {
 	creds, err := credentialsOf(o)
 	if err != nil {
 		return nil, err
+	}
+	if err := s3utils.CheckValidBucketName(at.bucket); err != nil {
+		return nil, fmt.Errorf("%w: the bucket is %q: %s", ErrURI, at.bucket, err.Error())
 	}
 	client, err := minio.New(u.Host, &minio.Options{
 		Creds:  credentials.New(&credentials.Static{Value: creds}),

@@ -67,6 +67,14 @@ func TestS3ErrorsSayWhatToDo(t *testing.T) {
 	}
 }
 
+func TestBucketNameThatCannotExist(t *testing.T) {
+	for _, uri := range []string{"s3://x/y", "s3://Under_Score!/y"} {
+		if _, err := blob.Open(t.Context(), uri, blob.Options{Endpoint: "http://127.0.0.1:1"}); !errors.Is(err, blob.ErrURI) {
+			t.Errorf("%s: %v, want %v at once", uri, err, blob.ErrURI)
+		}
+	}
+}
+
 func TestEndpointAndCredentialsFromTheEnvironment(t *testing.T) {
 	server := miniotest.Start(t, "store")
 	t.Setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")

@@ -65,7 +65,7 @@ func (p *Pipeline) Apply(dst []float32, img Image, key keyed.Key) error {
 		h, w = op.Size(h, w)
 	}
 	if h != p.h || w != p.w || len(dst) != h*w*p.c {
-		return fmt.Errorf("transform image of shape (%d, %d, %d): the ops make it %d×%d, into %d values; expected %d×%d and %d: add a randomResizedCrop or resize to that size",
+		return fmt.Errorf("transform image of shape (%d, %d, %d): the ops make it %d×%d, into %d values; expected %d×%d and %d: add a randomResizedCrop to that size",
 			img.H, img.W, img.C, h, w, len(dst), p.h, p.w, p.h*p.w*p.c)
 	}
 	if len(p.ops) == 0 {
