@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -51,13 +51,13 @@ func encodeSection(v reflect.Value) *yaml.Node {
 
 // applies tells whether the field has a meaning beside its neighbours' values.
 func (f Field) applies(section reflect.Value, fields []Field) bool {
-	name, want, ok := strings.Cut(f.Only, "=")
-	if !ok {
+	name, values := f.Condition()
+	if name == "" {
 		return true
 	}
 	for _, g := range fields {
 		if g.Name == name {
-			return section.FieldByIndex(g.index).String() == want
+			return slices.Contains(values, section.FieldByIndex(g.index).String())
 		}
 	}
 	panic("jobspec: " + f.GoName + " depends on an unknown field " + name)

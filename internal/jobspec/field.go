@@ -19,7 +19,7 @@ type Field struct {
 	Enum     []string
 	Len      int
 	Unit     string
-	Only     string
+	Only     string // "neighbour=value|value", or empty
 
 	index []int
 }
@@ -48,7 +48,7 @@ func Fields(t reflect.Type) []Field {
 			Range:    sf.Tag.Get("range"),
 			Enum:     enumValues(sf.Tag.Get("enum")),
 			Unit:     sf.Tag.Get("unit"),
-			Only:     sf.Tag.Get("only"),
+			Only:     onlyValue(sf.Tag.Get("only"), name),
 			index:    []int{i},
 		}
 		if s := sf.Tag.Get("len"); s != "" {
@@ -81,6 +81,32 @@ func enumValues(tag string) []string {
 		return names
 	}
 	return strings.Split(tag, ",")
+}
+
+// onlyValue is what an only tag stands for on the field of that name.
+func onlyValue(tag, field string) string {
+	if tag != "@tasks" {
+		return tag
+	}
+	var names []string
+	for _, t := range tasks {
+		if t.Has(field) {
+			names = append(names, t.Name)
+		}
+	}
+	if len(names) == len(tasks) {
+		return ""
+	}
+	return "name=" + strings.Join(names, "|")
+}
+
+// Condition is what Only says: the values of a neighbour beside which the field has a meaning. The neighbour is "" where it always has one.
+func (f Field) Condition() (neighbour string, values []string) {
+	neighbour, list, ok := strings.Cut(f.Only, "=")
+	if !ok {
+		return "", nil
+	}
+	return neighbour, strings.Split(list, "|")
 }
 
 // IsSection tells whether values of t are maps with named fields.

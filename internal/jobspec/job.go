@@ -24,7 +24,8 @@ const Kind = "PretrainJob"
 //	enum      the values allowed, separated by commas; "@models" and "@tasks" stand for the tables in names.go
 //	len       number of elements of a list
 //	unit      what a number counts
-//	only      "field=value": the field has a meaning only beside that value of its neighbour
+//	only      "field=value|value": the field has a meaning only beside one of those values of its neighbour; "@tasks" stands for the
+//	          names of the tasks that have the field, by the table in names.go
 
 // Job is one job file.
 type Job struct {
@@ -223,14 +224,14 @@ type Task struct {
 	// Which objective.
 	Name string `yaml:"name" required:"true" enum:"@tasks"`
 	// Temperature of the softmax over similarities.
-	Temperature float64 `yaml:"temperature" default:"0.2" range:"[0.001,100]"`
+	Temperature float64 `yaml:"temperature" default:"0.2" range:"[0.001,100]" only:"@tasks"`
 	// Share of the key encoder that each step keeps.
-	Momentum float64 `yaml:"momentum" default:"0.99" range:"[0,1)" only:"name=moco"`
+	Momentum float64 `yaml:"momentum" default:"0.99" range:"[0,1)" only:"@tasks"`
 	// Batch-norm groups into which a virtual rank's keys are permuted, so that batch statistics do not tell which key belongs to which
 	// query. 1 is none.
-	ShuffleGroups int `yaml:"shuffleGroups" default:"1" range:"[1,)" only:"name=moco"`
+	ShuffleGroups int `yaml:"shuffleGroups" default:"1" range:"[1,)" only:"@tasks"`
 	// The negatives.
-	Bank Bank `yaml:"bank"`
+	Bank Bank `yaml:"bank" only:"@tasks"`
 }
 
 // Bank is the memory of negatives, spread over the workers.

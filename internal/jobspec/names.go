@@ -10,9 +10,12 @@ type ModelInfo struct {
 
 // TaskInfo is what the job file must know about a task without importing it.
 type TaskInfo struct {
-	Name string
-	Bank bool // has a memory bank
+	Name   string
+	Fields []string // of spec.task, beside its name: those that have a meaning with this task
 }
+
+// Has tells whether a field of spec.task has a meaning with this task.
+func (t TaskInfo) Has(field string) bool { return slices.Contains(t.Fields, field) }
 
 var models = []ModelInfo{
 	{Name: "resnet-tiny", BatchNorm: true},
@@ -20,7 +23,7 @@ var models = []ModelInfo{
 }
 
 var tasks = []TaskInfo{
-	{Name: "moco", Bank: true},
+	{Name: "moco", Fields: []string{"temperature", "momentum", "shuffleGroups", "bank"}},
 }
 
 // Models is the table of models that a job may name.

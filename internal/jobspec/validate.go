@@ -161,7 +161,7 @@ func (s *Spec) checkMicroBatch(c *checker) {
 	if c.broken("spec.task.shuffleGroups", "spec.task.name", "spec.model.name", "spec.model.projector.batchNorm") {
 		return
 	}
-	if s.Task.Name != "moco" {
+	if info, _ := taskInfo(s.Task.Name); !info.Has("shuffleGroups") {
 		groups = 1
 	}
 	if micro%groups != 0 {
@@ -221,7 +221,7 @@ func checkOrder(c *checker, path string, bounds []float64) {
 
 func (s *Spec) checkTask(c *checker) {
 	info, known := taskInfo(s.Task.Name)
-	if !known || !info.Bank || c.broken("spec.task.bank.size", "spec.training.virtualRanks") {
+	if !known || !info.Has("bank") || c.broken("spec.task.bank.size", "spec.training.virtualRanks") {
 		return
 	}
 	if s.Task.Bank.Size < s.Training.VirtualRanks {
@@ -247,11 +247,11 @@ func (c *checker) checkOnly(section reflect.Value, path string) {
 		at := join(path, f.Name)
 		value := section.FieldByIndex(f.index)
 		if _, written := c.written[at]; written && !f.applies(section, fields) {
-			name, want, _ := strings.Cut(f.Only, "=")
+			name, values := f.Condition()
 			i := slices.IndexFunc(fields, func(g Field) bool { return g.Name == name })
 			if neighbour := join(path, name); !c.broken(neighbour) {
 				c.fail(at, fmt.Sprintf("has no meaning with %s: %s", name, section.FieldByIndex(fields[i].index).String()),
-					fmt.Sprintf("it only beside %s: %s", name, want))
+					fmt.Sprintf("it only beside %s: %s", name, strings.Join(values, " or ")))
 			}
 		}
 		if value.Kind() == reflect.Pointer && !value.IsNil() {

@@ -32,11 +32,6 @@ func (e *encoder) state() []Var {
 	return vars
 }
 
-// trained is the encoder's parameter group, with one flat gradient for each owned virtual rank.
-func (e *encoder) trained(grads []*tensor.Dense) ParameterGroup {
-	return ParameterGroup{Name: e.name, Parameters: e.model.Params(), Grads: grads}
-}
-
 // observe moves the running statistics towards the mean over all V virtual ranks, given the sum over them.
 func (e *encoder) observe(sum []float32, virtualRanks int) {
 	running := e.model.Running().Data

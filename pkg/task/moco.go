@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/sslctl/sslctl/pkg/memorybank"
-	"github.com/sslctl/sslctl/pkg/nn"
 	"github.com/sslctl/sslctl/pkg/objective"
 	"github.com/sslctl/sslctl/pkg/simd"
 	"gorgonia.org/tensor"
@@ -19,35 +18,27 @@ type moco struct {
 	env    Environment
 	width  int // d, of an embedding
 
-	query    *encoder
-	key      *encoder // its parameters follow the query's: k ← m·k + (1−m)·q
+	query    *trainedBranch
+	key      *branch // its parameters follow the query's: k ← m·k + (1−m)·q
 	bank     []*memorybank.Shard
 	parts    []*objective.BankPart
-	grads    []*tensor.Dense
-	stats    []*tensor.Dense // batch statistics of query and key encoder, of each owned virtual rank
-	training []rankState
-}
-
-// rankState is one owned virtual rank's part of the step in flight.
-type rankState struct {
-	query, key *nn.Model // replicas: activations of their own
-	embeddings *tensor.Dense
-	norms      []float32
-	dz         *tensor.Dense
-	shuffled   *tensor.Dense
+	shuffled []*tensor.Dense // each owned virtual rank's second views in the order in which the key encoder sees them
 }
 
 func newMoCo(c Config, e Environment) (Task, error) {
+	n := e.micro()
 	switch {
 	case c.Temperature <= 0:
 		return nil, fmt.Errorf("make task moco: temperature is %v, expected above 0", c.Temperature)
 	case c.Momentum < 0 || c.Momentum >= 1:
 		return nil, fmt.Errorf("make task moco: momentum is %v, expected in [0, 1)", c.Momentum)
-	case c.ShuffleGroups < 1 || (e.GlobalBatch/e.VirtualRanks)%c.ShuffleGroups != 0:
-		return nil, fmt.Errorf("make task moco: %d shuffle groups for micro-batches of %d, expected a divisor", c.ShuffleGroups, e.GlobalBatch/e.VirtualRanks)
+	case c.ShuffleGroups < 1 || n%c.ShuffleGroups != 0:
+		return nil, fmt.Errorf("make task moco: %d shuffle groups for micro-batches of %d, expected a divisor", c.ShuffleGroups, n)
 	}
-	t := &moco{config: c, env: e, width: e.Model.OutDim(), query: newEncoder(encoderName, e.Model), key: newEncoder("momentum", e.Model.Clone())}
-	n := e.GlobalBatch / e.VirtualRanks
+	t := &moco{
+		config: c, env: e, width: e.Model.OutDim(), shuffled: make([]*tensor.Dense, e.owned()),
+		key: newBranch(momentumName, e.Model.Clone(), e, n), query: newTrainedBranch(encoderName, e.Model, e, n),
+	}
 	for v := e.Lo; v < e.Hi; v++ {
 		shard, err := memorybank.NewShard(c.BankSize, t.width, v, e.VirtualRanks, e.Key.For("moco.bank"))
 		if err != nil {
@@ -55,12 +46,6 @@ func newMoCo(c Config, e Environment) (Task, error) {
 		}
 		t.bank = append(t.bank, shard)
 		t.parts = append(t.parts, objective.NewBankPart(e.GlobalBatch, t.width))
-		t.grads = append(t.grads, zeros(len(t.query.model.Params().Data)))
-		t.stats = append(t.stats, zeros(2*len(t.query.model.Running().Data)))
-		t.training = append(t.training, rankState{
-			query: t.query.model.Replica(), key: t.key.model.Replica(),
-			embeddings: zeros(2*n, t.width), norms: make([]float32, n), dz: zeros(n, t.width),
-		})
 	}
 	return t, nil
 }
@@ -75,12 +60,9 @@ func (t *moco) State() []Var {
 	return vars
 }
 
-func (t *moco) Trained() []ParameterGroup {
-	return []ParameterGroup{t.query.trained(t.grads)}
-}
-
-func (t *moco) Restored() error   { return nil }
-func (t *moco) Snapshot() Encoder { return t.query.snapshot() }
+func (t *moco) Trained() []ParameterGroup { return []ParameterGroup{t.query.group()} }
+func (t *moco) Restored() error           { return nil }
+func (t *moco) Snapshot() Encoder         { return t.query.snapshot() }
 
 func (t *moco) BankBytes() uint64 {
 	total := uint64(0)
@@ -93,99 +75,76 @@ func (t *moco) BankBytes() uint64 {
 // Step is the sharded form of MoCo's Algorithm 1. The momentum update stands at the end of a step rather than at the start of the
 // next one, which is the same sequence, so that a skipped step changes nothing.
 func (t *moco) Step(ctx context.Context, g Group, step uint64, own []Batch, update func(context.Context, string) error) (Metrics, error) {
+	t.env.enter(PhaseForward)
 	t.embed(step, own)
-	queries, keys, err := t.gather(ctx, g)
-	if err != nil {
-		return nil, fmt.Errorf("gather queries and keys: %w", err)
-	}
-	merged, staleness, err := t.contrast(ctx, g, step, queries, keys)
+	rows, err := gather(ctx, g, t.env, t.width, t.query.unit, t.key.unit)
 	if err != nil {
 		return nil, err
 	}
-	shares := make([]*tensor.Dense, len(t.parts))
-	for i, p := range t.parts {
-		merged.Weigh(p, t.width)
-		shares[i] = tensor.New(tensor.WithShape(t.env.GlobalBatch, t.width), tensor.WithBacking(p.O))
-	}
-	weighted, err := g.SumScatter(ctx, shares, 1)
+	t.env.enter(PhaseBank)
+	merged, staleness, err := t.contrast(ctx, g, step, rows[0], rows[1])
 	if err != nil {
-		return nil, fmt.Errorf("sum the bank's part of the gradient: %w", err)
+		return nil, err
 	}
+	weighted, err := t.weigh(ctx, g, merged)
+	if err != nil {
+		return nil, err
+	}
+	t.env.enter(PhaseBackward)
 	t.backward(weighted, merged.PPlus)
-	// The statistics are summed before the update, so that a NaN in them skips the step too.
-	stats, err := g.Sum(ctx, t.stats)
+	statistics, err := sumStatistics(ctx, g, t.query.branch, t.key)
 	if err != nil {
-		return nil, fmt.Errorf("sum batch-norm statistics: %w", err)
+		return nil, err
 	}
 	if err := update(ctx, t.query.name); err != nil {
 		return nil, err
 	}
-	t.finish(step, own, stats.Float32s())
+	t.env.enter(PhaseBank)
+	observe(statistics, t.env.VirtualRanks, t.query.branch, t.key)
+	follow(t.key.model.Params().Data, t.query.model.Params().Data, float32(t.config.Momentum))
+	for i, b := range own {
+		t.bank[i].Append(t.key.unit(i), b.Positions, step)
+	}
 	return Metrics{"loss": merged.Loss, "positiveSimilarity": merged.Positive, "bank.stalenessMean": staleness}, nil
 }
 
-// embed makes each owned virtual rank's unit queries and keys: rows [0, n) and [n, 2n) of its embeddings.
+// embed makes each owned virtual rank's unit queries and keys.
 func (t *moco) embed(step uint64, own []Batch) {
-	n := t.env.GlobalBatch / t.env.VirtualRanks
 	simd.Parallel(len(own), func(i int) {
-		r := &t.training[i]
-		out := r.embeddings.Float32s()
-		scratch := make([]float32, n)
-		view2, order := t.shuffle(r, step, own[i])
-		_, z := r.key.Forward(view2, true)
-		for to, from := range order {
-			copy(out[(n+from)*t.width:(n+from+1)*t.width], z.Float32s()[to*t.width:(to+1)*t.width])
-		}
-		objective.Normalize(out[n*t.width:], out[n*t.width:], scratch, n, t.width)
-		_, z = r.query.Forward(own[i].Fields["view1"], true)
-		objective.Normalize(out[:n*t.width], z.Float32s(), r.norms, n, t.width)
-		statistics := t.stats[i].Float32s()
-		r.query.BatchStats(statistics[:len(statistics)/2])
-		r.key.BatchStats(statistics[len(statistics)/2:])
+		view2, order := t.shuffle(i, step, own[i])
+		t.key.forward(i, view2)
+		unshuffle(t.key.unit(i), order, t.width)
+		t.query.forward(i, own[i].Fields["view1"])
 	})
 }
 
 // shuffle permutes a micro-batch's second views, so that a query and its key share no batch-norm sub-group by construction (He et al.
-// 2020, §3.3): row r of the result is row order[r] of the batch. With one sub-group the order is the identity.
-func (t *moco) shuffle(r *rankState, step uint64, b Batch) (*tensor.Dense, []int) {
-	view := b.Fields["view2"]
-	n := view.Shape()[0]
-	order := make([]int, n)
-	for i := range order {
-		order[i] = i
-	}
+// 2020, §3.3): row r of the result is row order[r] of the batch. With one sub-group nothing is permuted, and order is nil.
+func (t *moco) shuffle(i int, step uint64, b Batch) (view *tensor.Dense, order []int) {
+	view = b.Fields["view2"]
 	if t.config.ShuffleGroups == 1 {
-		return view, order
+		return view, nil
 	}
-	if r.shuffled == nil {
-		r.shuffled = zeros(view.Shape()...)
+	if t.shuffled[i] == nil {
+		t.shuffled[i] = zeros(view.Shape()...)
 	}
 	key := t.env.Key.For("moco.shuffle").At(step, uint64(b.VirtualRank))
+	n := view.Shape()[0]
 	size := len(view.Float32s()) / n
-	for i := range order {
-		order[i] = int(key.Permute(uint64(i), uint64(n)))
-		copy(r.shuffled.Float32s()[i*size:(i+1)*size], view.Float32s()[order[i]*size:(order[i]+1)*size])
+	order = make([]int, n)
+	for r := range order {
+		order[r] = int(key.Permute(uint64(r), uint64(n)))
+		copy(t.shuffled[i].Float32s()[r*size:(r+1)*size], view.Float32s()[order[r]*size:(order[r]+1)*size])
 	}
-	return r.shuffled, order
+	return t.shuffled[i], order
 }
 
-// gather returns the queries and keys of all virtual ranks, (B, d) each.
-func (t *moco) gather(ctx context.Context, g Group) (queries, keys []float32, err error) {
-	own := make([]*tensor.Dense, len(t.training))
-	for i := range t.training {
-		own[i] = t.training[i].embeddings
+// unshuffle puts the (n, d) rows back into the batch's order.
+func unshuffle(rows []float32, order []int, d int) {
+	shuffled := append([]float32(nil), rows...)
+	for r, home := range order {
+		copy(rows[home*d:(home+1)*d], shuffled[r*d:(r+1)*d])
 	}
-	all, err := g.AllGather(ctx, own)
-	if err != nil {
-		return nil, nil, err
-	}
-	part := t.env.GlobalBatch / t.env.VirtualRanks * t.width
-	queries, keys = make([]float32, t.env.GlobalBatch*t.width), make([]float32, t.env.GlobalBatch*t.width)
-	for v, x := 0, all.Float32s(); v < t.env.VirtualRanks; v, x = v+1, x[2*part:] {
-		copy(queries[v*part:], x[:part])
-		copy(keys[v*part:], x[part:2*part])
-	}
-	return queries, keys, nil
 }
 
 // contrast runs every query against the owned shards and merges what all shards say. The gathered rows hold, for each virtual rank, B
@@ -222,41 +181,35 @@ func (t *moco) contrast(ctx context.Context, g Group, step uint64, queries, keys
 	return merged, age / max(written, 1), nil
 }
 
+// weigh sums the owned shards' parts of the gradient over all of them: ō of the owned queries, (n, d) for each owned virtual rank.
+func (t *moco) weigh(ctx context.Context, g Group, merged *objective.BankMerge) ([]*tensor.Dense, error) {
+	shares := make([]*tensor.Dense, len(t.parts))
+	for i, p := range t.parts {
+		merged.Weigh(p, t.width)
+		shares[i] = tensor.New(tensor.WithShape(t.env.GlobalBatch, t.width), tensor.WithBacking(p.O))
+	}
+	weighted, err := g.SumScatter(ctx, shares, 1)
+	if err != nil {
+		return nil, fmt.Errorf("sum the bank's part of the gradient: %w", err)
+	}
+	return weighted, nil
+}
+
 // backward takes the gradient from the gathered sums to the parameters, one virtual rank at a time.
 func (t *moco) backward(weighted []*tensor.Dense, pPlus []float32) {
-	n := t.env.GlobalBatch / t.env.VirtualRanks
-	tau, mean := float32(t.config.Temperature), 1/float32(t.env.GlobalBatch)
-	simd.Parallel(len(t.training), func(i int) {
-		r := &t.training[i]
+	n, tau, mean := t.env.micro(), float32(t.config.Temperature), 1/float32(t.env.GlobalBatch)
+	simd.Parallel(len(weighted), func(i int) {
 		row := (t.env.Lo + i) * n
-		unit, dz := r.embeddings.Float32s(), r.dz.Float32s()
-		objective.QueryGradient(dz, weighted[i].Float32s(), unit[n*t.width:], pPlus[row:row+n], t.width, tau, mean)
-		objective.NormalizeBackward(dz, dz, unit[:n*t.width], r.norms, n, t.width)
-		r.query.Backward(r.dz, t.grads[i].Float32s())
+		objective.QueryGradient(t.query.gradient(i), weighted[i].Float32s(), t.key.unit(i), pPlus[row:row+n], t.width, tau, mean)
+		t.query.backward(i)
 	})
 }
 
-// finish does what follows the update of the parameters: running statistics, momentum encoder, bank.
-func (t *moco) finish(step uint64, own []Batch, statistics []float32) {
-	t.query.observe(statistics[:len(statistics)/2], t.env.VirtualRanks)
-	t.key.observe(statistics[len(statistics)/2:], t.env.VirtualRanks)
-	follow(t.key.model.Params().Data, t.query.model.Params().Data, float32(t.config.Momentum))
-	n := t.env.GlobalBatch / t.env.VirtualRanks
-	for i, b := range own {
-		t.bank[i].Append(t.training[i].embeddings.Float32s()[n*t.width:], b.Positions, step)
-	}
-}
+// momentumName is the name under which tasks keep the moving average of the encoder.
+const momentumName = "momentum"
 
 // follow is the momentum update k ← m·k + (1−m)·q (He et al. 2020, eq. 2).
 func follow(k, q []float32, m float32) {
 	simd.Scale(k, m)
 	simd.Axpy(k, 1-m, q)
-}
-
-func zeros(shape ...int) *tensor.Dense {
-	n := 1
-	for _, s := range shape {
-		n *= s
-	}
-	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(make([]float32, n)))
 }

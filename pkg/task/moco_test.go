@@ -110,8 +110,8 @@ func TestStepAgainstTheDefinition(t *testing.T) {
 	own := testBatches(0)
 	var got []float64
 	metrics, err := m.Step(context.Background(), alone{testRanks}, 0, own, func(context.Context, string) error {
-		got = make([]float64, len(m.grads[0].Float32s()))
-		for _, g := range m.grads {
+		got = make([]float64, len(m.query.grads[0].Float32s()))
+		for _, g := range m.query.grads {
 			for i, x := range g.Float32s() {
 				got[i] += float64(x)
 			}
@@ -149,10 +149,10 @@ func definition(m *moco, own []Batch) (loss float64, grad []float64) {
 		}
 		return y, math.Sqrt(norm)
 	}
-	grad = make([]float64, len(m.grads[0].Float32s()))
+	grad = make([]float64, len(m.query.grads[0].Float32s()))
 	for i := range own {
-		_, zk := m.training[i].key.Forward(own[i].Fields["view2"], true)
-		_, zq := m.training[i].query.Forward(own[i].Fields["view1"], true)
+		_, zk := m.key.runs[i].model.Forward(own[i].Fields["view2"], true)
+		_, zq := m.query.runs[i].model.Forward(own[i].Fields["view1"], true)
 		dz := zeros(n, d)
 		for r := range n {
 			q, norm := unit(zq.Float32s()[r*d : (r+1)*d])
@@ -193,7 +193,7 @@ func definition(m *moco, own []Batch) (loss float64, grad []float64) {
 			}
 		}
 		one := make([]float32, len(grad))
-		m.training[i].query.Backward(dz, one)
+		m.query.runs[i].model.Backward(dz, one)
 		for j, x := range one {
 			grad[j] += float64(x)
 		}
@@ -266,7 +266,7 @@ func TestTheBankHoldsTheNewestKeysAndTheirOrigin(t *testing.T) {
 func TestShuffledKeysComeBackInTheirOrder(t *testing.T) {
 	m := newTestMoCo(t, 2)
 	own := testBatches(0)
-	shuffled, order := m.shuffle(&m.training[0], 0, own[0])
+	shuffled, order := m.shuffle(0, 0, own[0])
 	size := testSide * testSide
 	moved := false
 	for to, from := range order {
@@ -282,13 +282,13 @@ func TestShuffledKeysComeBackInTheirOrder(t *testing.T) {
 	}
 	m.embed(0, own)
 	// Undo by hand: run the key encoder on the shuffled views and compare one key.
-	_, z := m.training[0].key.Forward(shuffled, true)
-	n, d := 4, m.width
+	_, z := m.key.runs[0].model.Forward(shuffled, true)
+	d := m.width
 	for to, from := range order {
 		dot, norm := 0.0, 0.0
 		for c := range d {
 			x := float64(z.Float32s()[to*d+c])
-			dot += x * float64(m.training[0].embeddings.Float32s()[(n+from)*d+c])
+			dot += x * float64(m.key.unit(0)[from*d+c])
 			norm += x * x
 		}
 		if math.Abs(dot/math.Sqrt(norm)-1) > 1e-5 {

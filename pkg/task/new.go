@@ -15,7 +15,30 @@ type Environment struct {
 	Lo, Hi       int       // owned virtual ranks [Lo, Hi)
 	GlobalBatch  int       // B, a multiple of V
 	Key          keyed.Key // of the job's seed
+	// Enter is called when a step goes on to another phase of its work, one of the Phase constants; nil: nobody wants to know.
+	Enter func(phase string)
 }
+
+// Phases of a step, for Environment.Enter. What lies around Step (data, update) is the trainer's to name, what lies below Group is the
+// collectives'.
+const (
+	PhaseForward  = "forward"  // views to embeddings
+	PhaseBank     = "bank"     // embeddings against negatives, and writing to the bank
+	PhaseBackward = "backward" // gradients of the parameters
+)
+
+// enter says that another phase begins.
+func (e Environment) enter(phase string) {
+	if e.Enter != nil {
+		e.Enter(phase)
+	}
+}
+
+// owned is the number of owned virtual ranks.
+func (e Environment) owned() int { return e.Hi - e.Lo }
+
+// micro is the number of samples of a virtual rank in a step, n.
+func (e Environment) micro() int { return e.GlobalBatch / e.VirtualRanks }
 
 // Config is a task's own settings. A task reads those that concern it.
 type Config struct {

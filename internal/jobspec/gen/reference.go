@@ -98,8 +98,8 @@ func (w *writer) section(t reflect.Type, path string) {
 		if !ok || doc == "" {
 			w.err = fmt.Errorf("field %s.%s has no comment", f.Owner.Name(), f.GoName)
 		}
-		if name, value, ok := strings.Cut(f.Only, "="); ok {
-			doc += fmt.Sprintf(" Only with `%s: %s`.", name, value)
+		if name, values := f.Condition(); name != "" {
+			doc += fmt.Sprintf(" Only with `%s: %s`.", name, strings.Join(values, "` or `"))
 		}
 		fmt.Fprintf(w.out, "| `%s` | %s | %s | %s |\n", f.Name, escape(valueText(f)), escape(defaultText(t, f)), escape(doc))
 	}

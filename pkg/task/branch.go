@@ -1,0 +1,135 @@
+package task
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/sslctl/sslctl/pkg/nn"
+	"github.com/sslctl/sslctl/pkg/objective"
+	"gorgonia.org/tensor"
+)
+
+// branch is an encoder at work: one replica of its model for each owned virtual rank, and what that replica's last forward pass made.
+type branch struct {
+	*encoder
+	rows  int // images of a virtual rank in one pass
+	width int // d, of an embedding
+	runs  []run
+}
+
+// run is one virtual rank's part of a branch.
+type run struct {
+	model      *nn.Model
+	unit       []float32 // (rows, d) embeddings, L2-normalised
+	norms      []float32 // (rows) of the embeddings before that
+	statistics []float32 // batch means and variances, laid out as the model's Running().Data
+}
+
+// newBranch puts the model to work on passes of rows images for each virtual rank. Its tensors are a part of the state under name.
+func newBranch(name string, m *nn.Model, e Environment, rows int) *branch {
+	b := &branch{encoder: newEncoder(name, m), rows: rows, width: m.OutDim()}
+	for range e.owned() {
+		b.runs = append(b.runs, run{
+			model: m.Replica(), unit: make([]float32, rows*b.width), norms: make([]float32, rows), statistics: make([]float32, len(m.Running().Data)),
+		})
+	}
+	return b
+}
+
+// forward makes the unit embeddings and the batch statistics of images (rows, H, W, C) of the i-th owned virtual rank. Calls for different
+// i may run at the same time.
+func (b *branch) forward(i int, images *tensor.Dense) {
+	r := &b.runs[i]
+	_, z := r.model.Forward(images, true)
+	objective.Normalize(r.unit, z.Float32s(), r.norms, b.rows, b.width)
+	r.model.BatchStats(r.statistics)
+}
+
+// unit are the (rows, d) unit embeddings of the i-th owned virtual rank's last forward pass. The slice is live.
+func (b *branch) unit(i int) []float32 { return b.runs[i].unit }
+
+// trainedBranch is a branch with a gradient.
+type trainedBranch struct {
+	*branch
+	dz    []*tensor.Dense // (rows, d) for each owned virtual rank
+	grads []*tensor.Dense // (n) parameters
+}
+
+func newTrainedBranch(name string, m *nn.Model, e Environment, rows int) *trainedBranch {
+	b := &trainedBranch{branch: newBranch(name, m, e, rows)}
+	for range e.owned() {
+		b.dz = append(b.dz, zeros(rows, b.width))
+		b.grads = append(b.grads, zeros(len(m.Params().Data)))
+	}
+	return b
+}
+
+// gradient is where the loss's gradient by the unit embeddings of the i-th owned virtual rank, (rows, d), is put before backward.
+func (b *trainedBranch) gradient(i int) []float32 { return b.dz[i].Float32s() }
+
+// backward takes the i-th owned virtual rank's gradient through the normalisation and the model. Calls for different i may run at the
+// same time.
+func (b *trainedBranch) backward(i int) {
+	r := &b.runs[i]
+	dz := b.gradient(i)
+	objective.NormalizeBackward(dz, dz, r.unit, r.norms, b.rows, b.width)
+	r.model.Backward(b.dz[i], b.grads[i].Float32s())
+}
+
+func (b *trainedBranch) group() ParameterGroup {
+	return ParameterGroup{Name: b.name, Parameters: b.model.Params(), Grads: b.grads}
+}
+
+// sumStatistics adds the batch statistics of the branches' last forward passes over all virtual ranks, in one collective. It comes before
+// the update, so that a NaN in them skips the step too; observe takes the sum when the step cannot be skipped any more.
+func sumStatistics(ctx context.Context, g Group, branches ...*branch) ([]float32, error) {
+	own := make([]*tensor.Dense, len(branches[0].runs))
+	for i := range own {
+		var all []float32
+		for _, b := range branches {
+			all = append(all, b.runs[i].statistics...)
+		}
+		own[i] = tensor.New(tensor.WithShape(len(all)), tensor.WithBacking(all))
+	}
+	sum, err := g.Sum(ctx, own)
+	if err != nil {
+		return nil, fmt.Errorf("sum batch-norm statistics: %w", err)
+	}
+	return sum.Float32s(), nil
+}
+
+// observe moves the running statistics of the branches, in the order that sumStatistics had them in.
+func observe(sum []float32, virtualRanks int, branches ...*branch) {
+	for _, b := range branches {
+		n := len(b.model.Running().Data)
+		b.encoder.observe(sum[:n], virtualRanks)
+		sum = sum[n:]
+	}
+}
+
+// gather returns the rows of all virtual ranks, in their order, for each of several kinds of rows: of(i) are those of the i-th owned virtual
+// rank, (n, d), and each result is (V·n, d). One collective carries them all.
+func gather(ctx context.Context, g Group, e Environment, d int, of ...func(i int) []float32) ([][]float32, error) {
+	own := make([]*tensor.Dense, e.owned())
+	for i := range own {
+		var rows []float32
+		for _, kind := range of {
+			rows = append(rows, kind(i)...)
+		}
+		own[i] = tensor.New(tensor.WithShape(len(rows)/d, d), tensor.WithBacking(rows))
+	}
+	all, err := g.AllGather(ctx, own)
+	if err != nil {
+		return nil, fmt.Errorf("gather embeddings: %w", err)
+	}
+	kinds := make([][]float32, len(of))
+	part := len(all.Float32s()) / e.VirtualRanks / len(of)
+	for at, rest := 0, all.Float32s(); len(rest) > 0; at, rest = at+1, rest[part:] {
+		kinds[at%len(of)] = append(kinds[at%len(of)], rest[:part]...)
+	}
+	return kinds, nil
+}
+
+func zeros(shape ...int) *tensor.Dense {
+	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(make([]float32, tensor.Shape(shape).TotalSize())))
+}
