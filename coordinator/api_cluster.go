@@ -2,14 +2,12 @@ package coordinator
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	"connectrpc.com/connect"
 
-	"github.com/sslctl/sslctl/coordinator/planner"
 	pb "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
 )
 
@@ -36,24 +34,9 @@ func (a *clusterService) GetCluster(context.Context, *connect.Request[pb.GetClus
 		}
 		res.Coordinators = append(res.Coordinators, c)
 	}
-	seen := t.observe(s, time.Now())
-	for _, w := range s.ByID() {
-		o := seen[w.ID]
-		worker := &pb.Worker{
-			Id: w.ID, Incarnation: w.Incarnation, Host: w.Host, Version: w.Version, Numerics: w.Numerics, Labels: w.Labels,
-			Cores: int32(w.Cores), State: "free", LastSeenMsAgo: o.Age.Milliseconds(),
-		}
-		job, _ := s.Assigned(w.ID, w.Incarnation)
-		if job != nil {
-			worker.State, worker.JobUid = "busy", fmt.Sprint(job.UID)
-		}
-		switch {
-		case planner.Lost(job, o, n.cfg.DetectWithin):
-			worker.State = "lost"
-		case o.Leaving:
-			worker.State = "leaving"
-		}
-		res.Workers = append(res.Workers, worker)
+	v := newView(s, t)
+	for _, id := range v.workerIDs() {
+		res.Workers = append(res.Workers, v.worker(id, n.cfg.DetectWithin))
 	}
 	return connect.NewResponse(res), nil
 }
