@@ -21,10 +21,13 @@ import (
 
 // PackOptions say what to pack, and where to.
 type PackOptions struct {
-	// Source is a local IDX image file, gzipped or not, or a folder with one sub-folder for each class.
+	// Source is a local IDX image file, gzipped or not, or a folder of images: in one sub-folder for each class, or without sub-folders and
+	// then without classes.
 	Source string
 	// Labels is the IDX label file. Empty: Source's name with "labels" for "images" and "idx1" for "idx3".
 	Labels string
+	// Unlabelled packs all images of a folder and its sub-folders without classes.
+	Unlabelled bool
 	// Dest is the folder or the bucket and prefix that takes the shards NAME-000.tar, NAME-001.tar …
 	Dest string
 	// Name starts the shards' names, default "shard".
@@ -58,8 +61,8 @@ type classList struct {
 	Classes []string `json:"classes"`
 }
 
-// Pack writes a data set as WebDataset shards: a member with the image, PNG for IDX, else the file as it is, and a member "cls". The
-// same source and options give the same bytes. Each shard appears whole or not at all; after an error, what this call has added is
+// Pack writes a data set as WebDataset shards: a member with the image, PNG for IDX, else the file as it is, and a member "cls" where
+// there are classes. The same source and options give the same bytes. Each shard appears whole or not at all; after an error, what this call has added is
 // removed. progress, if not nil, is called after each sample.
 func Pack(ctx context.Context, o PackOptions, progress func(done, total int)) (Packed, error) {
 	p, err := newPacker(ctx, o)
@@ -92,7 +95,11 @@ func newPacker(ctx context.Context, o PackOptions) (*packer, error) {
 		return nil, fmt.Errorf("%d shards, %d samples a shard and a limit of %d are asked for; expected one of the first two, nothing negative",
 			o.Shards, o.SamplesPerShard, o.Limit)
 	}
-	if _, err := statSource(o); err != nil { // before the destination, which may be far
+	info, err := statSource(o)
+	if err == nil && o.Unlabelled && !info.IsDir() {
+		err = fmt.Errorf("%w: %s is a file; only images of a folder go without classes", ErrFormat, o.Source)
+	}
+	if err != nil { // before the destination, which may be far
 		return nil, err
 	}
 	b, err := blob.Open(ctx, o.Dest, o.Access)
@@ -251,11 +258,13 @@ func (p *packer) write(t *tar.Writer, i int) error {
 	if err != nil {
 		return err
 	}
-	class := p.source.class(i)
-	if p.renumber != nil {
-		class = p.renumber[class]
+	if class := p.source.class(i); class != unlabelled {
+		if p.renumber != nil {
+			class = p.renumber[class]
+		}
+		members = append(members, fileMember{"cls", strconv.AppendInt(nil, int64(class), 10)})
 	}
-	for _, m := range append(members, fileMember{"cls", strconv.AppendInt(nil, int64(class), 10)}) {
+	for _, m := range members {
 		h := &tar.Header{Typeflag: tar.TypeReg, Name: key + "." + m.name, Size: int64(len(m.data)), Mode: 0o644}
 		if err := t.WriteHeader(h); err != nil {
 			return err

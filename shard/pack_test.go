@@ -246,6 +246,40 @@ func TestPackAFolderOfClasses(t *testing.T) {
 	}
 }
 
+// Images that nobody has sorted are what this program is for: they are packed without labels, from one folder or from many.
+func TestPackImagesWithoutClasses(t *testing.T) {
+	for name, c := range map[string]struct {
+		files []string
+		ask   bool
+		want  []string
+	}{
+		"one folder":               {[]string{"a.png", "b.jpg", "notes.txt", ".c.png"}, false, []string{"a.png", "b.jpg"}},
+		"folders that say nothing": {[]string{"2024/a.png", "2025/05/a.jpg", "b.png", ".cache/c.png"}, true, []string{"2024/a.png", "2025/05/a.jpg", "b.png"}},
+	} {
+		root, dest := t.TempDir(), t.TempDir()
+		writeImages(t, root, c.files...)
+		p := mustPack(t, PackOptions{Source: root, Dest: dest, Unlabelled: c.ask, KeepOrder: true})
+		if p.Samples != len(c.want) || p.Classes != nil {
+			t.Errorf("%s: %+v", name, p)
+		}
+		var got []string
+		if err := Scan(t.Context(), mustOpen(t, p.URI, Options{}), func(s Sample) error {
+			for member := range s.Members {
+				got = append(got, s.Key+"."+member)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: members are %q, want %q", name, got, c.want)
+		}
+		if _, err := os.Stat(filepath.Join(dest, "classes.json")); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: classes.json: %v", name, err)
+		}
+	}
+}
+
 func listed(t *testing.T, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -316,10 +350,8 @@ func TestPackSaysWhatIsWrong(t *testing.T) {
 		return path
 	}
 	short := write("short-images", "\x00\x00\x08\x03\x00\x00\x00\x09\x00\x00\x00\x02\x00\x00\x00\x02abcd")
-	flat := t.TempDir()
-	if err := os.WriteFile(filepath.Join(flat, "1.png"), nil, 0o666); err != nil {
-		t.Fatal(err)
-	}
+	mixed := t.TempDir()
+	writeImages(t, mixed, "1.png", "cat/2.png")
 	hollow := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(hollow, "cat"), 0o777); err != nil {
 		t.Fatal(err)
@@ -329,19 +361,20 @@ func TestPackSaysWhatIsWrong(t *testing.T) {
 		is   error
 		says string
 	}{
-		"no source":      {PackOptions{Source: dir + "/nothing"}, os.ErrNotExist, "name an IDX image file or a folder"},
-		"no labels":      {PackOptions{Source: write("x-images", "\x00\x00\x08\x03\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x01")}, os.ErrNotExist, "x-labels"},
-		"unknown labels": {PackOptions{Source: write("pictures", "")}, ErrFormat, "name the label file"},
-		"text":           {PackOptions{Source: write("text-images", "this is text"), Labels: good}, ErrFormat, "starts with"},
-		"cut":            {PackOptions{Source: short, Labels: good}, ErrTruncated, "4 of the 36 bytes"},
-		"counts":         {PackOptions{Source: good, Labels: write("labels", "\x00\x00\x08\x01\x00\x00\x00\x02ab")}, ErrFormat, "5 images"},
-		"swapped":        {PackOptions{Source: strings.Replace(good, "images-idx3", "labels-idx1", 1), Labels: good}, ErrFormat, "dimensions"},
-		"flat folder":    {PackOptions{Source: flat}, ErrFormat, "one for each class"},
-		"empty classes":  {PackOptions{Source: hollow}, ErrNoSamples, ".png"},
-		"name":           {PackOptions{Source: good, Name: "a/b"}, ErrPattern, "no slash"},
-		"both":           {PackOptions{Source: good, Shards: 1, SamplesPerShard: 1}, nil, "one of the first two"},
-		"many shards":    {PackOptions{Source: good, Shards: 6}, nil, "only 5 samples"},
-		"destination":    {PackOptions{Source: good, Dest: "gs://x/y"}, blob.ErrURI, "scheme"},
+		"no source":       {PackOptions{Source: dir + "/nothing"}, os.ErrNotExist, "name an IDX image file or a folder"},
+		"no labels":       {PackOptions{Source: write("x-images", "\x00\x00\x08\x03\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x01")}, os.ErrNotExist, "x-labels"},
+		"unknown labels":  {PackOptions{Source: write("pictures", "")}, ErrFormat, "name the label file"},
+		"text":            {PackOptions{Source: write("text-images", "this is text"), Labels: good}, ErrFormat, "starts with"},
+		"cut":             {PackOptions{Source: short, Labels: good}, ErrTruncated, "4 of the 36 bytes"},
+		"counts":          {PackOptions{Source: good, Labels: write("labels", "\x00\x00\x08\x01\x00\x00\x00\x02ab")}, ErrFormat, "5 images"},
+		"swapped":         {PackOptions{Source: strings.Replace(good, "images-idx3", "labels-idx1", 1), Labels: good}, ErrFormat, "dimensions"},
+		"mixed folder":    {PackOptions{Source: mixed}, ErrFormat, "--unlabelled"},
+		"file unlabelled": {PackOptions{Source: good, Unlabelled: true}, ErrFormat, "is a file"},
+		"empty classes":   {PackOptions{Source: hollow}, ErrNoSamples, ".png"},
+		"name":            {PackOptions{Source: good, Name: "a/b"}, ErrPattern, "no slash"},
+		"both":            {PackOptions{Source: good, Shards: 1, SamplesPerShard: 1}, nil, "one of the first two"},
+		"many shards":     {PackOptions{Source: good, Shards: 6}, nil, "only 5 samples"},
+		"destination":     {PackOptions{Source: good, Dest: "gs://x/y"}, blob.ErrURI, "scheme"},
 	} {
 		if c.o.Dest == "" {
 			c.o.Dest = t.TempDir()

@@ -18,12 +18,15 @@ type source interface {
 	len() int
 	// sample returns a sample's key and members. Label members are left to Pack.
 	sample(i int) (key string, members []fileMember, err error)
-	// class is a sample's class number before renumbering; see classes.
+	// class is a sample's class number before renumbering, see classes; unlabelled for none.
 	class(i int) int
 	// classes are the names of the classes, or nil where classes have only numbers.
 	classes() []string
 	ignored() []string
 }
+
+// unlabelled is the class of a sample that has none.
+const unlabelled = -1
 
 type fileMember struct {
 	name string
@@ -34,12 +37,12 @@ type fileMember struct {
 func statSource(o PackOptions) (os.FileInfo, error) {
 	info, err := os.Stat(strings.TrimPrefix(o.Source, "file://"))
 	if err != nil {
-		return nil, fmt.Errorf("open the source: %w; name an IDX image file or a folder with a sub-folder for each class", err)
+		return nil, fmt.Errorf("open the source: %w; name an IDX image file or a folder of images", err)
 	}
 	return info, nil
 }
 
-// openSource decides what a source is: a file is IDX, a folder has class sub-folders.
+// openSource decides what a source is: a file is IDX, a folder holds images, in sub-folders that are classes or without classes.
 func openSource(o PackOptions) (source, error) {
 	path := strings.TrimPrefix(o.Source, "file://")
 	info, err := statSource(o)
@@ -49,7 +52,7 @@ func openSource(o PackOptions) (source, error) {
 	case !info.IsDir():
 		return openIDX(path, strings.TrimPrefix(o.Labels, "file://"), o.Limit)
 	}
-	return openFolder(path, o.Limit)
+	return openFolder(path, o.Unlabelled, o.Limit)
 }
 
 // idxSource is a pair of IDX files: images (N, H, W) or (N, H, W, 3), and N labels.
@@ -115,9 +118,9 @@ type onePNG struct{ b *png.EncoderBuffer }
 func (o *onePNG) Get() *png.EncoderBuffer  { return o.b }
 func (o *onePNG) Put(b *png.EncoderBuffer) { o.b = b }
 
-// folderSource is a folder with a sub-folder for each class; images keep their encoded bytes.
+// folderSource is a folder of images, with a sub-folder for each class or without classes; images keep their encoded bytes.
 type folderSource struct {
-	names []string // of the classes
+	names []string // of the classes; nil: there are none
 	files []folderFile
 	left  []string
 }
@@ -130,29 +133,23 @@ type folderFile struct {
 // imageEndings are the files that become samples, and their members' names.
 var imageEndings = map[string]string{".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".npy": "npy"}
 
-func openFolder(root string, limit int) (*folderSource, error) {
+// openFolder takes sub-folders for classes, unless all images are to go without or all lie in the folder itself.
+func openFolder(root string, withoutClasses bool, limit int) (*folderSource, error) {
 	entries, err := os.ReadDir(root)
 	if err != nil {
 		return nil, fmt.Errorf("open the source: %w", err)
 	}
 	s := &folderSource{}
-	for _, e := range entries {
-		if info, err := os.Stat(filepath.Join(root, e.Name())); err == nil && info.IsDir() && !strings.HasPrefix(e.Name(), ".") {
-			s.names = append(s.names, e.Name())
-			continue
-		}
-		s.left = append(s.left, e.Name())
+	if withoutClasses {
+		err = s.walk(root, ".", unlabelled)
+	} else {
+		err = s.open(root, entries)
 	}
-	if len(s.names) == 0 {
-		return nil, fmt.Errorf("%w: %s has no sub-folders; expected one for each class with its images (for IDX, name the image file itself)", ErrFormat, root)
-	}
-	for class, name := range s.names {
-		if err := s.walk(root, name, class); err != nil {
-			return nil, fmt.Errorf("open the source: %w", err)
-		}
+	if err != nil {
+		return nil, fmt.Errorf("open the source: %w", err)
 	}
 	if len(s.files) == 0 {
-		return nil, fmt.Errorf("%w: the sub-folders of %s hold no .png, .jpg, .jpeg or .npy files", ErrNoSamples, root)
+		return nil, fmt.Errorf("%w: %s and its sub-folders hold no .png, .jpg, .jpeg or .npy files (for IDX, name the image file itself)", ErrNoSamples, root)
 	}
 	if limit > 0 {
 		s.files = s.files[:min(limit, len(s.files))]
@@ -160,12 +157,48 @@ func openFolder(root string, limit int) (*folderSource, error) {
 	return s, nil
 }
 
+// open sorts a folder's entries into classes, images without a class, and what is neither.
+func (s *folderSource) open(root string, entries []fs.DirEntry) error {
+	var folders, images []string
+	for _, e := range entries {
+		info, err := os.Stat(filepath.Join(root, e.Name()))
+		switch hidden := strings.HasPrefix(e.Name(), "."); {
+		case err == nil && info.IsDir() && !hidden:
+			folders = append(folders, e.Name())
+		case imageEndings[strings.ToLower(filepath.Ext(e.Name()))] != "" && !hidden:
+			images = append(images, e.Name())
+		default:
+			s.left = append(s.left, e.Name())
+		}
+	}
+	if len(folders) > 0 && len(images) > 0 {
+		return fmt.Errorf("%w: %s holds images (%s) beside sub-folders (%s); expected all images in sub-folders, one for each class, or ask for no classes with --unlabelled",
+			ErrFormat, root, images[0], folders[0])
+	}
+	if len(folders) == 0 {
+		s.left = nil // the walk finds them again
+		return s.walk(root, ".", unlabelled)
+	}
+	s.names = folders
+	for class, name := range folders {
+		if err := s.walk(root, name, class); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (s *folderSource) walk(root, name string, class int) error {
 	used := map[string]int{}
-	// The trailing slash lets a class be a link to a folder.
-	return filepath.WalkDir(filepath.Join(root, name)+string(filepath.Separator), func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
+	start := filepath.Join(root, name) + string(filepath.Separator) // the slash lets a class be a link to a folder
+	return filepath.WalkDir(start, func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
 			return err
+		case e.IsDir() && path != start && strings.HasPrefix(e.Name(), "."):
+			return fs.SkipDir
+		case e.IsDir():
+			return nil
 		}
 		rel, err := filepath.Rel(root, path)
 		if err != nil {

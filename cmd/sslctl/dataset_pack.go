@@ -17,8 +17,8 @@ func newDatasetPackCommand(g *globals) *cobra.Command {
 		Use:   "pack SOURCE DESTINATION",
 		Short: "Write images as WebDataset shards",
 		Long: `Writes a data set as WebDataset tar shards NAME-000.tar, NAME-001.tar … SOURCE is an IDX image file (as MNIST has them, gzipped or not; the
-label file lies beside it), or a folder with one sub-folder of .png, .jpg or .npy files for each class. DESTINATION is a folder or
-s3://bucket/prefix. Samples are shuffled by --seed. The same source and flags give the same bytes.`,
+label file lies beside it), or a folder of .png, .jpg or .npy files: in one sub-folder for each class, or without sub-folders and classes. Training
+needs no classes; evaluate.train and evaluate.test do. DESTINATION is a folder or s3://bucket/prefix. Samples are shuffled by --seed. The same source and flags give the same bytes.`,
 		Example: `  sslctl dataset pack train-images-idx3-ubyte.gz .sslctl/data --name fashion-train --samples-per-shard 1000
   sslctl dataset pack photos/ s3://datasets/photos --name train --endpoint http://127.0.0.1:9000 --secret minio`,
 		Args: arguments(2, 2, "the source, or the destination"),
@@ -30,6 +30,7 @@ s3://bucket/prefix. Samples are shuffled by --seed. The same source and flags gi
 	f := cmd.Flags()
 	f.StringVar(&o.Name, "name", "shard", "start of the shards' names")
 	f.StringVar(&o.Labels, "labels", "", "IDX label file (default: SOURCE's name with labels for images)")
+	f.BoolVar(&o.Unlabelled, "unlabelled", false, "take sub-folders for no classes: pack all images below a folder without labels")
 	f.IntVar(&o.Shards, "shards", 0, "number of shards")
 	f.IntVar(&o.SamplesPerShard, "samples-per-shard", 0, "samples of each shard, in place of --shards (default 1000)")
 	f.Uint64Var(&o.Seed, "seed", 0, "seed of the shuffle")
