@@ -46,32 +46,42 @@ func (a *workerService) Register(_ context.Context, req *connect.Request[pb.Regi
 
 // Heartbeat notes what a worker reports, commits what must last, and answers what to do.
 func (a *workerService) Heartbeat(_ context.Context, req *connect.Request[pb.HeartbeatRequest]) (*connect.Response[pb.HeartbeatResponse], error) {
-	n, m := a.n, req.Msg
+	res, kind, err := a.heartbeat(req.Msg)
+	a.n.metrics.Heartbeats.WithLabelValues(kind).Inc()
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(res), nil
+}
+
+// heartbeat also tells what kind of heartbeat it was, for the metrics.
+func (a *workerService) heartbeat(m *pb.HeartbeatRequest) (res *pb.HeartbeatResponse, kind string, err error) {
+	n := a.n
 	t := n.term.Load()
 	if t == nil {
-		return nil, errTurned
+		return nil, telemetry.HeartbeatRefused, errTurned
 	}
 	w := n.fsm.state.Load().Workers[m.WorkerId]
 	switch {
 	case w != nil && slices.Contains(w.Replaced, m.Incarnation):
-		return nil, connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf(
+		return nil, telemetry.HeartbeatRefused, connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf(
 			"worker %s, incarnation %d: a newer process, incarnation %d, has taken its id; end one of the two or give it another id: %w",
 			m.WorkerId, m.Incarnation, w.Incarnation, state.ErrReplaced))
 	case w == nil || w.Incarnation != m.Incarnation:
-		return connect.NewResponse(&pb.HeartbeatResponse{RegisterAgain: true}), nil
+		return &pb.HeartbeatResponse{RegisterAgain: true}, telemetry.HeartbeatUnknown, nil
 	}
 	var uid uint64
 	if m.JobUid != "" {
 		var err error
 		if uid, err = strconv.ParseUint(m.JobUid, 10, 64); err != nil {
-			return nil, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("worker %s reports on job %q, which is no uid: %w", m.WorkerId, m.JobUid, err))
+			return nil, telemetry.HeartbeatRefused, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("worker %s reports on job %q, which is no uid: %w", m.WorkerId, m.JobUid, err))
 		}
 	}
 	t.hear(m.WorkerId, m.Incarnation, time.Now(), m.Leaving, report(m, uid))
 	if c := news(n.fsm.state.Load(), m, uid); c != nil {
 		result, err := n.apply(state.Command{Progress: c})
 		if err != nil {
-			return nil, uncommitted(err)
+			return nil, telemetry.HeartbeatRefused, uncommitted(err)
 		}
 		if result.Err != nil && !errors.Is(result.Err, state.ErrStale) {
 			n.log.Warn("refused a part of a worker's report", telemetry.Worker(m.WorkerId), zap.Error(result.Err))
@@ -82,9 +92,12 @@ func (a *workerService) Heartbeat(_ context.Context, req *connect.Request[pb.Hea
 	s := n.fsm.state.Load()
 	every := interval(s, n.cfg.DetectWithin)
 	t.told(m.WorkerId, m.Incarnation, every)
-	res := answer(s, m, uid)
+	res = answer(s, m, uid)
 	res.HeartbeatMs = uint32(every.Milliseconds())
-	return connect.NewResponse(res), nil
+	if j, _ := s.Assigned(m.WorkerId, m.Incarnation); m.JobUid != "" && (j == nil || j.UID != uid || j.Generation != m.Generation) {
+		return res, telemetry.HeartbeatStale, nil
+	}
+	return res, telemetry.HeartbeatCurrent, nil
 }
 
 // answer is what a worker should do in state s, and what of its report is committed.

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 )
 
@@ -48,6 +49,10 @@ type Config struct {
 	Version string
 	// Logger may be nil.
 	Logger *zap.Logger
+	// Registry takes the node's metrics, and /metrics shows all that is in it. May be nil: one of its own.
+	Registry *prometheus.Registry
+	// Pprof adds /debug/pprof.
+	Pprof bool
 }
 
 // detectWithinLeast is the shortest DetectWithin: below it, scheduling and disks on a busy machine look like lost nodes.
@@ -59,6 +64,9 @@ func (c *Config) complete() error {
 	c.DetectWithin = cmp.Or(c.DetectWithin, DetectWithinDefault)
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
+	}
+	if c.Registry == nil {
+		c.Registry = prometheus.NewRegistry()
 	}
 	if c.NATSURLs == nil {
 		c.NATSURLs = func() []string { return nil }

@@ -63,6 +63,19 @@ func openDisk(dir, cluster, id string, log hclog.Logger) (*disk, error) {
 
 func (d *disk) close() error { return d.log.Close() }
 
+// entries is how many entries the log has.
+func (d *disk) entries() (uint64, error) {
+	first, err := d.log.FirstIndex()
+	if err != nil {
+		return 0, err
+	}
+	last, err := d.log.LastIndex()
+	if err != nil || last < first || last == 0 {
+		return 0, err
+	}
+	return last - first + 1, nil
+}
+
 // claim checks whose folder dir is, and makes it ours if it is nobody's.
 func claim(dir, cluster, id string) error {
 	file := filepath.Join(dir, "identity.json")

@@ -11,6 +11,9 @@ import (
 
 	"connectrpc.com/connect"
 	"go.uber.org/zap"
+
+	"github.com/sslctl/sslctl/internal/telemetry"
+	"github.com/sslctl/sslctl/proto/sslctl/v1alpha1/sslctlv1connect"
 )
 
 // forwardedBy is the header of a request that another coordinator has passed on. It is not passed on again.
@@ -66,10 +69,10 @@ func (p *proxy) close() {
 	p.transport.CloseIdleConnections()
 }
 
-// forward answers a request here if this node leads, and else passes it on to the leader. Streams relay by themselves.
+// forward answers a request here if this node leads, and else passes it on to the leader. Watch relays by itself.
 func (n *Node) forward(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if streams[r.URL.Path] {
+		if r.URL.Path == sslctlv1connect.JobServiceWatchProcedure {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -78,11 +81,13 @@ func (n *Node) forward(next http.Handler) http.Handler {
 		case t != nil:
 			next.ServeHTTP(w, r)
 		case leader == "":
+			n.metrics.Forwarded.WithLabelValues(telemetry.ForwardNoLeader).Inc()
 			n.proxy.refuse(w, r, errors.New(n.leaderless()))
 		case r.Header.Get(forwardedBy) != "":
 			n.proxy.refuse(w, r, fmt.Errorf("coordinator %s takes %s for the leader, which takes %s for it; try again",
 				r.Header.Get(forwardedBy), n.cfg.ID, leader))
 		default:
+			n.metrics.Forwarded.WithLabelValues(telemetry.ForwardPassedOn).Inc()
 			n.passOn(w, r, leader)
 		}
 	})

@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -8,23 +9,23 @@ import (
 	"connectrpc.com/connect"
 	"go.uber.org/zap"
 
+	"github.com/sslctl/sslctl/internal/telemetry"
 	"github.com/sslctl/sslctl/proto/sslctl/v1alpha1/sslctlv1connect"
 )
 
 // messageMost bounds the bytes of one request.
 const messageMost = 16 << 20
 
-// startHTTP serves the API: gRPC, gRPC-Web and JSON over HTTP/1.1 and HTTP/2 without TLS, and the health checks.
+// startHTTP serves the API: gRPC, gRPC-Web and JSON over HTTP/1.1 and HTTP/2 without TLS, the metrics and the health checks.
 func (n *Node) startHTTP() {
 	n.proxy = newProxy(n.cfg)
-	options := connect.WithReadMaxBytes(messageMost)
+	options := connect.WithHandlerOptions(connect.WithReadMaxBytes(messageMost), connect.WithInterceptors(&interceptor{n}))
 	api := http.NewServeMux()
 	api.Handle(sslctlv1connect.NewJobServiceHandler(&jobService{n}, options))
 	api.Handle(sslctlv1connect.NewWorkerServiceHandler(&workerService{n}, options))
 	api.Handle(sslctlv1connect.NewClusterServiceHandler(&clusterService{n}, options))
 	all := http.NewServeMux()
-	all.HandleFunc("GET /healthz", n.healthz)
-	all.HandleFunc("GET /readyz", n.readyz)
+	telemetry.Handle(all, n.cfg.Registry, telemetry.Health{Alive: n.Err, Ready: n.ready}, n.cfg.Pprof)
 	for _, service := range []string{sslctlv1connect.JobServiceName, sslctlv1connect.WorkerServiceName, sslctlv1connect.ClusterServiceName} {
 		all.Handle("/"+service+"/", n.forward(api))
 	}
@@ -58,25 +59,14 @@ func (n *Node) counted(next http.Handler) http.Handler {
 	})
 }
 
-// healthz answers 200 while the process works: restart it otherwise.
-func (n *Node) healthz(w http.ResponseWriter, _ *http.Request) {
+// ready says who leads, or why requests cannot be answered here.
+func (n *Node) ready() (string, error) {
 	if err := n.Err(); err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	fmt.Fprintln(w, "ok")
-}
-
-// readyz answers 200 while requests can be answered here: some node leads.
-func (n *Node) readyz(w http.ResponseWriter, _ *http.Request) {
-	if err := n.Err(); err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		return
+		return "", err
 	}
 	leader := n.leader()
 	if leader == "" {
-		http.Error(w, n.leaderless(), http.StatusServiceUnavailable)
-		return
+		return "", errors.New(n.leaderless())
 	}
-	fmt.Fprintf(w, "ok, %s leads\n", leader)
+	return fmt.Sprintf("ok, %s leads", leader), nil
 }

@@ -80,6 +80,8 @@ func (n *Node) plan(t *term) {
 		s := n.fsm.state.Load()
 		now := time.Now()
 		d := planner.Plan(s, t.observe(s, now), knobs, now.UnixMilli())
+		n.metrics.PlannerSeconds.Observe(time.Since(now).Seconds())
+		n.metrics.PlannerCommands.Add(float64(len(d.Commands)))
 		if t.setReasons(d.Reasons) {
 			n.changed.notify()
 		}

@@ -27,6 +27,7 @@ var ErrClosed = errors.New("the coordinator is closed")
 type Node struct {
 	cfg       Config
 	log       *zap.Logger
+	metrics   *telemetry.CoordinatorMetrics
 	fsm       *fsm
 	disk      *disk
 	mux       *mux
@@ -83,6 +84,11 @@ func Start(cfg Config) (*Node, error) {
 	cfg.address(ln)
 	n := &Node{
 		cfg: cfg, log: cfg.Logger.With(telemetry.Coordinator(cfg.ID)), done: make(chan struct{}), failed: make(chan struct{}),
+	}
+	var err error
+	if n.metrics, err = telemetry.NewCoordinatorMetrics(cfg.Registry, cfg.ID, n.readMetrics); err != nil {
+		ln.Close()
+		return nil, fmt.Errorf("start coordinator %s: %w", cfg.ID, err)
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.fsm = newFSM(n.applied, n.broken)
@@ -189,6 +195,7 @@ func (n *Node) goes(f func()) {
 
 // applied is called after each committed command.
 func (n *Node) applied(r state.Result) {
+	n.metrics.Events.Add(float64(len(r.Events)))
 	for _, e := range r.Events {
 		fields := make([]zap.Field, 0, 3)
 		if e.Job != 0 {
@@ -323,10 +330,12 @@ func (n *Node) apply(c state.Command) (state.Result, error) {
 	if err != nil {
 		return state.Result{}, err
 	}
+	start := time.Now()
 	f := n.raft.Apply(data, n.cfg.DetectWithin)
 	if err := f.Error(); err != nil {
 		return state.Result{}, fmt.Errorf("commit by a majority of the coordinators: %w", err)
 	}
+	n.metrics.CommitSeconds.Observe(time.Since(start).Seconds())
 	result, ok := f.Response().(state.Result)
 	if !ok {
 		return state.Result{}, fmt.Errorf("commit by a majority of the coordinators: unexpected answer %T", f.Response())

@@ -21,6 +21,13 @@ func (s *silentPeers) since(id string) (last time.Time, silent bool) {
 	return last, silent
 }
 
+// count is how many nodes are silent.
+func (s *silentPeers) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.last)
+}
+
 // note takes what Raft observes. It is a filter that lets nothing through, since Raft calls filters at once and misses none.
 func (s *silentPeers) note(o *raft.Observation) bool {
 	s.mu.Lock()

@@ -12,8 +12,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sslctl/sslctl/internal/blob"
+	"github.com/sslctl/sslctl/internal/telemetry"
 	"github.com/sslctl/sslctl/pkg/checkpoint"
 	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
 	"go.uber.org/zap"
@@ -34,6 +36,7 @@ func (t *trainer) save(ctx context.Context, digest string) error {
 		return nil
 	}
 	t.session.report.phase(sslctlv1.Phase_PHASE_RUNNING, fmt.Sprintf("storing checkpoint of step %d", t.Step))
+	start := time.Now()
 	var own written
 	files, err := t.writeFiles(ctx)
 	if err != nil {
@@ -73,6 +76,10 @@ func (t *trainer) save(ctx context.Context, digest string) error {
 		return t.notStored(0, all[0].Error)
 	}
 	t.checkpointed, t.hasCheckpoint = t.Step, true
+	t.session.metrics.CheckpointSeconds[telemetry.CheckpointWrite].Observe(time.Since(start).Seconds())
+	for _, f := range mine {
+		t.session.metrics.CheckpointBytes[telemetry.CheckpointWrite].Add(float64(f.Size))
+	}
 	t.session.report.phase(sslctlv1.Phase_PHASE_RUNNING, "")
 	return nil
 }
@@ -187,6 +194,7 @@ func (t *trainer) tidy(ctx context.Context) {
 
 // restore loads the checkpoint that the generation starts from, and proves by its digest that it is what the ledger says.
 func (t *trainer) restore(ctx context.Context) error {
+	start := time.Now()
 	uri := t.session.assignment.Source
 	folder, err := t.session.open(ctx, strings.TrimSuffix(uri, "/"+path.Base(uri)), t.session.job.Spec.Checkpoint.Access)
 	if err != nil {
@@ -219,7 +227,8 @@ func (t *trainer) restore(ctx context.Context) error {
 		return fmt.Errorf("restore %s: the state has digest %s, the ledger says %s; the files are not those that were committed", uri, digest, want)
 	}
 	t.checkpointed, t.hasCheckpoint = t.Step, true
-	t.log.Info("restored", zap.String("checkpoint", uri), zap.Uint64("step", t.Step), zap.String("digest", digest))
+	t.session.metrics.CheckpointSeconds[telemetry.CheckpointRead].Observe(time.Since(start).Seconds())
+	t.log.Info("restored", zap.String("checkpoint", uri), telemetry.Step(t.Step), zap.String("digest", digest))
 	return nil
 }
 
@@ -237,6 +246,7 @@ func (t *trainer) loadFiles(ctx context.Context, store bucket, manifest checkpoi
 		if err := file.Load(t.state.tensors(entry.VirtualRank)); err != nil {
 			return fmt.Errorf("load %s: %w", entry.Name, err)
 		}
+		t.session.metrics.CheckpointBytes[telemetry.CheckpointRead].Add(float64(entry.Size))
 	}
 	return nil
 }

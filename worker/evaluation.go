@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"sync"
+	"time"
 
+	"github.com/sslctl/sslctl/internal/telemetry"
 	"github.com/sslctl/sslctl/pkg/evaluate"
 	"github.com/sslctl/sslctl/pkg/task"
 	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
@@ -122,17 +124,19 @@ func (e *evaluation) measureFloors(ctx context.Context) error {
 }
 
 func (e *evaluation) measure(ctx context.Context, s snapshot) error {
+	start := time.Now()
 	values, err := evaluate.Run(ctx, e.data, s.encoder, e.options)
 	if err != nil {
 		return fmt.Errorf("measure the encoder of step %d: %w", s.step, err)
 	}
+	e.session.metrics.EvaluationSeconds.Observe(time.Since(start).Seconds())
 	maps.Copy(values, e.floors)
 	warning := ""
 	// Early on, embeddings of a run that goes well may still lie close together.
 	if healthy, reason := evaluate.Healthy(values); !healthy && 5*s.step >= e.totalSteps {
 		warning = reason
 	}
-	fields := []zap.Field{zap.Uint64("step", s.step), zap.Any("values", values)}
+	fields := []zap.Field{telemetry.Step(s.step), zap.Any("values", values)}
 	if warning != "" {
 		fields = append(fields, zap.String("warning", warning))
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/sslctl/sslctl/internal/jobspec"
+	"github.com/sslctl/sslctl/internal/telemetry"
 	"github.com/sslctl/sslctl/pkg/evaluate"
 	"github.com/sslctl/sslctl/pkg/transform"
 	"github.com/sslctl/sslctl/shard"
@@ -54,7 +55,7 @@ func readEvaluationData(ctx context.Context, s *session, stores *stores) (evalua
 // readLabelled reads one labelled set and returns its clean images, and the first keep of them as decoded. Samples that cannot be decoded
 // are an error: a measure over fewer samples than it says would mislead.
 func readLabelled(ctx context.Context, s *session, stores *stores, field string, source jobspec.Source, clean *transform.Pipeline, keep int) (evaluate.Images, []transform.Image, error) {
-	access, err := s.access(source.Access)
+	access, err := s.access(source.Access, telemetry.StoreEvaluation)
 	if err != nil {
 		return evaluate.Images{}, nil, fmt.Errorf("%s: %w", field, err)
 	}

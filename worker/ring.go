@@ -20,6 +20,7 @@ const joinPatience = 15
 // ring is this rank's place among the workers of a generation.
 type ring struct {
 	group *allreduce.Group
+	meter *meter
 	// close leaves the ring: in order, once the neighbours have all that was sent to them, or at once when the generation has failed.
 	close func(inOrder bool)
 }
@@ -58,7 +59,8 @@ func (s *session) join(ctx context.Context) (*ring, error) {
 		disconnect()
 		return nil, permanentError{fmt.Errorf("join generation %d: %w", a.Generation, err)}
 	}
-	r := &ring{group: group, close: func(inOrder bool) {
+	r := &ring{group: group, meter: &meter{of: s.metrics}}
+	r.close = func(inOrder bool) {
 		leave := group.Abort
 		if inOrder {
 			leave = group.Close
@@ -66,8 +68,9 @@ func (s *session) join(ctx context.Context) (*ring, error) {
 		if err := leave(); err != nil {
 			s.log.Debug("closed the ring", zap.Error(err))
 		}
+		r.meter.count(group.Stats())
 		disconnect()
-	}}
+	}
 	s.report.phase(sslctlv1.Phase_PHASE_PREPARING, fmt.Sprintf("waiting for the other %d ranks", len(a.Members)-1))
 	start := time.Now()
 	if err := group.Join(bounded); err != nil {

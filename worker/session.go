@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 
 	"github.com/sslctl/sslctl/internal/jobspec"
+	"github.com/sslctl/sslctl/internal/telemetry"
 	"github.com/sslctl/sslctl/pkg/allreduce"
 	"github.com/sslctl/sslctl/pkg/keyed"
 	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
@@ -41,6 +42,7 @@ type session struct {
 	key        keyed.Key
 	report     *report
 	log        *zap.Logger
+	metrics    *telemetry.JobMetrics
 	ring       *ring // once joined
 	cancel     context.CancelCauseFunc
 	ending     bool // cancelled; for the agent alone
@@ -52,8 +54,9 @@ func startSession(ctx context.Context, a *agent, assignment *sslctlv1.Assignment
 	ctx, cancel := context.WithCancelCause(ctx)
 	s := &session{
 		agent: a, registered: a.registered, assignment: assignment, report: newReport(assignment, a.kick), cancel: cancel, done: make(chan struct{}),
-		log: a.config.Logger.With(zap.String("job", assignment.JobName), zap.String("uid", assignment.JobUid),
-			zap.Uint64("generation", assignment.Generation), zap.Uint32("rank", assignment.Rank)),
+		log: a.config.Logger.With(telemetry.Job(assignment.JobUid), telemetry.JobName(assignment.JobName),
+			telemetry.Generation(assignment.Generation), telemetry.Rank(assignment.Rank)),
+		metrics: a.metrics.Job(assignment.JobUid, assignment.JobName),
 	}
 	go func() {
 		defer s.report.ask() // the agent may be waiting for the end
@@ -104,11 +107,21 @@ func (s *session) recovered(err *error) {
 // loss of it might begin the next generation first, and the reason would be forgotten with this one.
 func (s *session) conclude(ctx context.Context, err error) {
 	if err == nil || errors.Is(err, errStopped) || ctx.Err() != nil { // the last: by the coordinators, or with the process
+		outcome := telemetry.GenerationStopped
+		if err == nil {
+			outcome = telemetry.GenerationFinished
+		}
+		s.agent.metrics.Generations.WithLabelValues(outcome).Inc()
 		s.log.Info("session ended", zap.Error(err))
 		return
 	}
 	failure := &sslctlv1.Failure{Message: err.Error()}
 	failure.Permanent = errors.As(err, &permanentError{})
+	outcome := telemetry.GenerationFailed
+	if failure.Permanent {
+		outcome = telemetry.GenerationFailedJob
+	}
+	s.agent.metrics.Generations.WithLabelValues(outcome).Inc()
 	var lost *allreduce.ErrPeerLost
 	if errors.As(err, &lost) {
 		failure.Suspect, failure.SuspectRank = true, uint32(lost.Rank)

@@ -8,7 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sslctl/sslctl/internal/jobspec"
+	"github.com/sslctl/sslctl/internal/telemetry"
 	"github.com/sslctl/sslctl/pkg/allreduce"
 	"github.com/sslctl/sslctl/pkg/task"
 	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
@@ -41,6 +43,16 @@ func TestWhichFailuresEndTheJob(t *testing.T) {
 	}
 }
 
+// testMetrics are the metrics of a worker that nobody asks for.
+func testMetrics(t *testing.T) *telemetry.WorkerMetrics {
+	t.Helper()
+	m, err := telemetry.NewWorkerMetrics(prometheus.NewRegistry(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
 // testSession is a session of rank 0 that no goroutine runs.
 func testSession(t *testing.T) *session {
 	t.Helper()
@@ -52,15 +64,16 @@ func testSession(t *testing.T) *session {
 	job.Spec.FaultTolerance = jobspec.FaultTolerance{DetectWithin: jobspec.Duration(time.Minute), MaxUncommittedSteps: 4}
 	job.Spec.Checkpoint = jobspec.Checkpoint{EverySteps: 100, Keep: 1}
 	job.Spec.Training = jobspec.Training{GlobalBatch: 8, VirtualRanks: 2, LedgerEverySteps: 4, MaxSkippedSteps: 1}
+	metrics := testMetrics(t)
 	return &session{
-		agent: &agent{}, assignment: assignment, job: job, report: newReport(assignment, make(chan struct{}, 1)), log: zap.NewNop(),
+		agent: &agent{metrics: metrics}, metrics: metrics.Job("7", "job"), assignment: assignment, job: job, report: newReport(assignment, make(chan struct{}, 1)), log: zap.NewNop(),
 		cancel: func(error) {}, done: make(chan struct{}),
 	}
 }
 
 // A session may be in the middle of a step or of an upload when it is told to end. The agent must go on sending heartbeats meanwhile.
 func TestTheAgentDoesNotWaitForASessionToEnd(t *testing.T) {
-	a := &agent{config: Config{Logger: zap.NewNop()}, kick: make(chan struct{}, 1), newest: map[string]uint64{}}
+	a := &agent{config: Config{Logger: zap.NewNop()}, metrics: testMetrics(t), kick: make(chan struct{}, 1), newest: map[string]uint64{}}
 	old := testSession(t)
 	var why error
 	old.cancel = func(cause error) { why = cause }

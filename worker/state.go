@@ -34,8 +34,8 @@ type built struct {
 	untrained task.Encoder // the encoder as it was initialised
 }
 
-// build makes the job's model, task and optimizer in their initial state.
-func build(job *jobspec.Job, key keyed.Key, totalSteps uint64, r *ring) (*built, error) {
+// build makes the job's model, task and optimizer in their initial state. The task calls enter as it goes on to another phase of a step.
+func build(job *jobspec.Job, key keyed.Key, totalSteps uint64, r *ring, enter func(phase string)) (*built, error) {
 	spec := job.Spec
 	model, err := newModel(job, key)
 	if err != nil {
@@ -47,7 +47,7 @@ func build(job *jobspec.Job, key keyed.Key, totalSteps uint64, r *ring) (*built,
 		Name: spec.Task.Name, Temperature: spec.Task.Temperature, Momentum: spec.Task.Momentum,
 		ShuffleGroups: spec.Task.ShuffleGroups, BankSize: spec.Task.Bank.Size,
 	}, task.Environment{
-		Model: model, VirtualRanks: spec.Training.VirtualRanks, Lo: lo, Hi: hi, GlobalBatch: spec.Training.GlobalBatch, Key: key,
+		Model: model, VirtualRanks: spec.Training.VirtualRanks, Lo: lo, Hi: hi, GlobalBatch: spec.Training.GlobalBatch, Key: key, Enter: enter,
 	})
 	if err != nil {
 		return nil, err

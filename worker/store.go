@@ -6,6 +6,7 @@ import (
 
 	"github.com/sslctl/sslctl/internal/blob"
 	"github.com/sslctl/sslctl/internal/jobspec"
+	"github.com/sslctl/sslctl/internal/telemetry"
 	"github.com/sslctl/sslctl/pkg/checkpoint"
 	"go.uber.org/zap"
 )
@@ -52,19 +53,22 @@ func openStores(ctx context.Context, s *session) (*stores, error) {
 // jobFolder is where a job keeps its objects. The UID sets a job apart from earlier ones of its name.
 func jobFolder(name, uid string) string { return name + "-" + uid }
 
+// open opens a bucket of checkpoints.
 func (s *session) open(ctx context.Context, uri string, a jobspec.Access) (blob.Bucket, error) {
-	options, err := s.access(a)
+	options, err := s.access(a, telemetry.StoreCheckpoint)
 	if err != nil {
 		return nil, err
 	}
 	return blob.Open(ctx, uri, options)
 }
 
-// access is accessOptions that also reports what a store lets the session wait for.
-func (s *session) access(a jobspec.Access) (blob.Options, error) {
+// access is accessOptions that also reports what a store, named as in the metrics, lets the session wait for.
+func (s *session) access(a jobspec.Access, store string) (blob.Options, error) {
 	options, err := accessOptions(a)
 	options.Retry.Notify = func(w blob.Waiting) {
 		s.log.Info("waiting for a store", zap.Duration("waited", w.Waited), zap.Duration("next", w.Next), zap.Error(w.Cause))
+		s.metrics.StoreRetries[store].Inc()
+		s.metrics.StoreWaitSeconds[store].Add(w.Next.Seconds())
 		s.report.wait(fmt.Sprintf("trying again: %v", w.Cause), w.Next)
 	}
 	return options, err

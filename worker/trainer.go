@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sslctl/sslctl/internal/telemetry"
 	"github.com/sslctl/sslctl/pkg/checkpoint"
 	"github.com/sslctl/sslctl/pkg/task"
 	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
@@ -33,6 +34,7 @@ type trainer struct {
 	stores  *stores
 	source  *source
 	ring    *ring
+	watch   *stopwatch // of the step
 	state   *state
 	task    task.Task
 	loader  *loader
@@ -50,8 +52,8 @@ type trainer struct {
 
 // newTrainer builds model, task and optimizer, and restores the state that the generation starts from.
 func newTrainer(ctx context.Context, s *session, stores *stores, src *source, r *ring) (*trainer, error) {
-	t := &trainer{session: s, stores: stores, source: src, ring: r, log: s.log}
-	built, err := build(s.job, s.key, src.totalSteps, r)
+	t := &trainer{session: s, stores: stores, source: src, ring: r, watch: newStopwatch(time.Now), log: s.log}
+	built, err := build(s.job, s.key, src.totalSteps, r, func(phase string) { t.watch.enter(phase) })
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +89,9 @@ func (t *trainer) train(ctx context.Context) (err error) {
 	t.session.report.phase(sslctlv1.Phase_PHASE_RUNNING, "")
 	t.rate.start(t.Step)
 	for t.Step < t.source.totalSteps {
+		t.watch.start(telemetry.PhaseData)
 		batch, loadErr := t.loader.next(ctx)
+		t.watch.enter(telemetry.PhaseCommunication)
 		pause, err := t.agree(ctx, batch, loadErr)
 		if err != nil {
 			return err
@@ -95,11 +99,16 @@ func (t *trainer) train(ctx context.Context) (err error) {
 		if pause {
 			return t.pause(ctx)
 		}
+		t.watch.enter(telemetry.PhaseCommit)
 		if err := t.awaitLedger(ctx); err != nil {
 			return err
 		}
+		t.watch.enter(telemetry.PhaseForward)
 		if err := t.oneStep(ctx, batch); err != nil {
 			return fmt.Errorf("step %d: %w", t.Step+1, err)
+		}
+		for phase, took := range t.watch.stop() {
+			t.session.metrics.StepSeconds[phase].Observe(took.Seconds())
 		}
 		t.loader.release(batch)
 		if err := t.afterStep(ctx); err != nil {
@@ -129,6 +138,7 @@ func (t *trainer) agree(ctx context.Context, batch *loaded, loadErr error) (paus
 	} else {
 		own.Corrupt = batch.corrupt
 	}
+	t.session.metrics.ReplacedSamples.Add(float64(len(own.Corrupt)))
 	fresh := slices.DeleteFunc(slices.Clone(own.Corrupt), func(name string) bool { return slices.Contains(t.Corrupt, name) })
 	all, err := exchange(ctx, t.ring.group, own)
 	if err != nil {
@@ -188,7 +198,7 @@ func (t *trainer) awaitLedger(ctx context.Context) error {
 // oneStep runs the task's step and counts it. A step whose loss or gradient is not finite changes no state and is skipped, on all ranks.
 func (t *trainer) oneStep(ctx context.Context, batch *loaded) error {
 	t.ring.group.SetStep(t.Step)
-	metrics, err := t.task.Step(ctx, t.ring.group, t.Step, batch.own, t.update)
+	metrics, err := t.task.Step(ctx, timedGroup{t.ring.group, t.watch}, t.Step, batch.own, t.update)
 	if err != nil && !errors.Is(err, task.ErrNotFinite) {
 		return err
 	}
@@ -197,7 +207,8 @@ func (t *trainer) oneStep(ctx context.Context, batch *loaded) error {
 		t.Skipped++
 		t.SkippedInRow++
 		t.ledgerSkips++
-		t.log.Warn("skipped a step", zap.Uint64("step", t.Step), zap.Error(err))
+		t.session.metrics.SkippedSteps.Inc()
+		t.log.Warn("skipped a step", telemetry.Step(t.Step), zap.Error(err))
 		t.reportStep(nil)
 		if limit := t.session.job.Spec.Training.MaxSkippedSteps; t.SkippedInRow > limit {
 			return fmt.Errorf("%d steps in a row were skipped, %d are allowed (spec.training.maxSkippedSteps); lower the learning rate or raise the temperature: %w", t.SkippedInRow, limit, err)
@@ -216,6 +227,7 @@ func (t *trainer) oneStep(ctx context.Context, batch *loaded) error {
 
 // update sums a parameter group's gradients over all virtual ranks and applies the optimizer.
 func (t *trainer) update(ctx context.Context, group string) error {
+	defer t.watch.enter(t.watch.enter(telemetry.PhaseUpdate))
 	g := t.state.group(group)
 	lo, _ := t.ring.group.Owned()
 	if hook := t.session.agent.config.Hooks.Gradient; hook != nil {
@@ -223,7 +235,7 @@ func (t *trainer) update(ctx context.Context, group string) error {
 			hook(t.Step, lo+i, gradient.Float32s())
 		}
 	}
-	total, err := t.ring.group.Sum(ctx, g.parameters.Grads)
+	total, err := timedGroup{t.ring.group, t.watch}.Sum(ctx, g.parameters.Grads)
 	if err != nil {
 		return fmt.Errorf("sum the gradients of %s: %w", group, err)
 	}
@@ -363,15 +375,25 @@ func (t *trainer) finish(ctx context.Context) error {
 // reportStep tells that a step is done; metrics is nil if it was skipped.
 func (t *trainer) reportStep(metrics task.Metrics) {
 	lo, hi := t.ring.group.Owned()
-	micro := uint64(t.session.job.Spec.Training.MicroBatch())
+	samples := uint64(hi-lo) * uint64(t.session.job.Spec.Training.MicroBatch())
+	stats, bank := t.ring.group.Stats(), t.task.BankBytes()
+	t.ring.meter.count(stats)
+	counted := t.session.metrics
+	counted.Steps.Inc()
+	counted.Samples.Add(float64(samples))
+	counted.Step.Set(float64(t.Step))
+	counted.BankBytes.Set(float64(bank))
+	if metrics != nil {
+		counted.Loss.Set(metrics["loss"])
+	}
 	t.session.report.update(false, func(m *sslctlv1.HeartbeatRequest) {
 		m.Step = t.Step
 		if metrics != nil {
 			m.Loss, m.Metrics = metrics["loss"], metrics
 		}
 		m.SamplesPerSecond = t.rate.stepsPerSecond() * float64(t.session.job.Spec.Training.GlobalBatch)
-		m.Samples += uint64(hi-lo) * micro
-		m.RingBytesSent, m.BankBytes = t.ring.group.Stats().BytesSent, t.task.BankBytes()
+		m.Samples += samples
+		m.RingBytesSent, m.BankBytes = stats.BytesSent, bank
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sslctl/sslctl/internal/blob"
 	"github.com/sslctl/sslctl/pkg/allreduce"
@@ -42,7 +43,8 @@ func testTrainer(t *testing.T) *trainer {
 		t.Fatal(err)
 	}
 	return &trainer{
-		session: s, stores: &stores{checkpoints: bucket{folder}}, ring: &ring{group: group, close: func(bool) {}}, log: zap.NewNop(),
+		session: s, stores: &stores{checkpoints: bucket{folder}}, ring: &ring{group: group, meter: &meter{of: s.metrics}, close: func(bool) {}},
+		watch: newStopwatch(time.Now), log: zap.NewNop(),
 		state: &state{vars: []task.Var{{Name: "x", Value: tensor.New(tensor.WithShape(1), tensor.WithBacking([]float32{1}))}}},
 	}
 }

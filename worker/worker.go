@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sslctl/sslctl/internal/telemetry"
 	"github.com/sslctl/sslctl/pkg/simd"
 	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
 	"go.uber.org/zap"
@@ -27,6 +29,8 @@ type Config struct {
 	Version      string
 	Timeout      time.Duration // of one request to one coordinator; 0 means 2 s
 	Logger       *zap.Logger
+	Registry     prometheus.Registerer // takes the worker's metrics; nil: nobody asks for them
+	Readiness    *telemetry.Readiness  // is told whether the worker is registered; nil: nobody asks
 	Hooks        Hooks
 }
 
@@ -43,6 +47,7 @@ type agent struct {
 	config      Config
 	incarnation uint64
 	client      *coordinators
+	metrics     *telemetry.WorkerMetrics
 	kick        chan struct{}
 	registered  *sslctlv1.RegisterResponse
 	every       time.Duration // between two heartbeats
@@ -66,7 +71,17 @@ func Run(ctx context.Context, c Config) error {
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
 	}
-	c.Logger = c.Logger.With(zap.String("worker", c.ID))
+	if c.Registry == nil {
+		c.Registry = prometheus.NewRegistry()
+	}
+	if c.Readiness == nil {
+		c.Readiness = new(telemetry.Readiness)
+	}
+	c.Logger = c.Logger.With(telemetry.Worker(c.ID))
+	metrics, err := telemetry.NewWorkerMetrics(c.Registry, c.ID)
+	if err != nil {
+		return fmt.Errorf("start worker %s: %w", c.ID, err)
+	}
 	client, err := newCoordinators(c.Coordinators, c.Timeout)
 	if err != nil {
 		return err
@@ -76,7 +91,10 @@ func Run(ctx context.Context, c Config) error {
 	if _, err := rand.Read(id[:]); err != nil {
 		return fmt.Errorf("choose an incarnation: %w", err)
 	}
-	a := &agent{config: c, incarnation: binary.LittleEndian.Uint64(id[:]) >> 1, client: client, kick: make(chan struct{}, 1), newest: map[string]uint64{}}
+	a := &agent{
+		config: c, incarnation: binary.LittleEndian.Uint64(id[:]) >> 1, client: client, metrics: metrics, kick: make(chan struct{}, 1),
+		newest: map[string]uint64{},
+	}
 	defer a.leave()
 	return a.run(ctx)
 }
@@ -127,6 +145,7 @@ func (a *agent) register(ctx context.Context) error {
 		WorkerId: a.config.ID, Incarnation: a.incarnation, Numerics: []string{simd.Profile()}, Labels: a.config.Labels,
 		Version: a.config.Version, Cores: int32(runtime.GOMAXPROCS(0)), Host: host,
 	}
+	a.setReady("not registered with the coordinators yet")
 	var silence outage
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		response, err := a.client.register(ctx, request, a.config.Timeout)
@@ -135,12 +154,14 @@ func (a *agent) register(ctx context.Context) error {
 				return fmt.Errorf("register: the coordinator named no heartbeat interval or no NATS server (%v)", response)
 			}
 			a.registered, a.every = response, time.Duration(response.HeartbeatMs)*time.Millisecond
+			a.setReady("")
 			a.config.Logger.Info("registered", zap.Strings("nats", response.NatsUrls), zap.Uint64("incarnation", a.incarnation))
 			return nil
 		}
 		if !errors.Is(err, errNoCoordinator) {
 			return err
 		}
+		a.setReady("not registered: " + err.Error())
 		if silence.met(time.Now(), 0) {
 			a.config.Logger.Warn("cannot register; keeps trying", zap.Error(err))
 		}
@@ -157,9 +178,12 @@ func (a *agent) heartbeat(ctx context.Context) error {
 		request = a.session.report.snapshot()
 	}
 	request.WorkerId, request.Incarnation = a.config.ID, a.incarnation
+	start := time.Now()
 	response, err := a.client.heartbeat(ctx, request, a.patience())
+	a.countHeartbeat(ctx, err, time.Since(start))
 	switch {
 	case errors.Is(err, errNoCoordinator):
+		a.setReady(err.Error())
 		// Training goes on without coordinators for as long as the job's maxUncommittedSteps allows.
 		if a.silence.met(time.Now(), a.config.Timeout) {
 			a.config.Logger.Warn("no coordinator answers; keeps trying", zap.Bool("training", a.session != nil), zap.Error(err))
@@ -168,6 +192,7 @@ func (a *agent) heartbeat(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
+	a.setReady("")
 	if lasted, said := a.silence.over(time.Now()); said {
 		a.config.Logger.Info("a coordinator answers again", zap.Duration("after", lasted))
 	}
@@ -178,6 +203,32 @@ func (a *agent) heartbeat(ctx context.Context) error {
 		a.every = time.Duration(response.HeartbeatMs) * time.Millisecond
 	}
 	return a.follow(ctx, response)
+}
+
+// setReady says that the coordinators answer, if why is empty, or why the worker cannot be used.
+func (a *agent) setReady(why string) {
+	a.config.Readiness.Set(why)
+	if why == "" {
+		a.metrics.Registered.Set(1)
+	} else {
+		a.metrics.Registered.Set(0)
+	}
+}
+
+// countHeartbeat counts what became of a heartbeat, unless the end of ctx has cut it short.
+func (a *agent) countHeartbeat(ctx context.Context, err error, took time.Duration) {
+	result := telemetry.HeartbeatAnswered
+	switch {
+	case ctx.Err() != nil:
+		return
+	case errors.Is(err, errNoCoordinator):
+		result = telemetry.HeartbeatUnanswered
+	case err != nil:
+		result = telemetry.HeartbeatRefused
+	default:
+		a.metrics.HeartbeatSeconds.Observe(took.Seconds())
+	}
+	a.metrics.Heartbeats.WithLabelValues(result).Inc()
 }
 
 // patience is how long one coordinator may take to answer a heartbeat. Where there are others, it is half of detectWithin at most, so that
@@ -193,7 +244,7 @@ func (a *agent) patience() time.Duration {
 func (a *agent) follow(ctx context.Context, response *sslctlv1.HeartbeatResponse) error {
 	next := response.Assignment
 	if next != nil && next.Generation < a.newest[next.JobUid] {
-		a.config.Logger.Warn("ignored an assignment of an old generation", zap.String("job", next.JobUid), zap.Uint64("generation", next.Generation))
+		a.config.Logger.Warn("ignored an assignment of an old generation", telemetry.Job(next.JobUid), telemetry.Generation(next.Generation))
 		return nil
 	}
 	stop := next == nil || next.Directive == sslctlv1.Directive_DIRECTIVE_STOP
@@ -208,6 +259,9 @@ func (a *agent) follow(ctx context.Context, response *sslctlv1.HeartbeatResponse
 			return nil
 		}
 		a.session = nil
+	}
+	if next == nil {
+		a.metrics.Leave()
 	}
 	if stop {
 		return nil

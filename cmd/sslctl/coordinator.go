@@ -36,6 +36,7 @@ type coordinatorOptions struct {
 	natsListen        string
 	natsClusterListen string
 	natsRoutes        []string
+	pprof             bool
 }
 
 func newCoordinatorCommand(g *globals) *cobra.Command {
@@ -44,7 +45,7 @@ func newCoordinatorCommand(g *globals) *cobra.Command {
 		Use:   "coordinator",
 		Short: "Run one node of the coordinator group",
 		Long: `Runs one node of the coordinator group until an interrupt or SIGTERM. One port (--listen) serves everything: the API as gRPC, gRPC-Web
-and JSON over HTTP, and Raft. A group has 1, 3 or 5 nodes; each is started with the same --peers.
+and JSON over HTTP, Raft, Prometheus metrics at /metrics, and the health checks /healthz (the process works) and /readyz (it knows a leader). A group has 1, 3 or 5 nodes; each is started with the same --peers.
 
 Each node embeds a NATS server for the workers, on the two ports above its own (--nats-listen, --nats-cluster-listen), clustered with those of
 its peers; with --nats, the workers use external servers instead.
@@ -70,6 +71,7 @@ State lives in --data-dir. The secrets that jobs refer to are never here; worker
 	f.StringVar(&o.natsListen, "nats-listen", "", "host:port of the embedded NATS server for clients (default: --listen with port + 1)")
 	f.StringVar(&o.natsClusterListen, "nats-cluster-listen", "", "host:port of the embedded NATS server for its peers (default: --listen with port + 2)")
 	f.StringSliceVar(&o.natsRoutes, "nats-routes", nil, "nats://host:port of the peers' --nats-cluster-listen (default: their addresses with port + 2)")
+	addPprofFlag(cmd, &o.pprof, "--listen")
 	return cmd
 }
 
@@ -81,9 +83,13 @@ func runCoordinator(ctx context.Context, g *globals, o coordinatorOptions) error
 	if o.dataDir == "" {
 		o.dataDir = filepath.Join(".sslctl", "coordinator-"+o.id)
 	}
-	listener, err := net.Listen("tcp", o.listen)
+	registry, err := telemetry.NewRegistry(version)
 	if err != nil {
-		return fmt.Errorf("starting coordinator %s: %w; choose another --listen, or port 0 for any", o.id, err)
+		return err
+	}
+	listener, err := listen("--listen", o.listen)
+	if err != nil {
+		return fmt.Errorf("starting coordinator %s: %w", o.id, err)
 	}
 	urls, stopBus, err := startBus(o, listener.Addr(), log.With(telemetry.Coordinator(o.id)))
 	if err != nil {
@@ -94,6 +100,7 @@ func runCoordinator(ctx context.Context, g *globals, o coordinatorOptions) error
 	return coordinator.Run(ctx, coordinator.Config{
 		ID: o.id, Cluster: o.cluster, Listener: listener, Advertise: o.advertise, Peers: o.peers, DataDir: o.dataDir,
 		NATSURLs: func() []string { return urls }, DetectWithin: o.detectWithin, Version: version, Logger: log,
+		Registry: registry, Pprof: o.pprof,
 	})
 }
 

@@ -12,8 +12,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sslctl/sslctl/coordinator"
 	"github.com/sslctl/sslctl/internal/bus"
+	"github.com/sslctl/sslctl/internal/telemetry"
 	"github.com/sslctl/sslctl/worker"
 	"go.uber.org/zap"
 )
@@ -26,6 +28,9 @@ type group struct {
 	nodes   []*coordinator.Node
 	log     *zap.Logger
 	logFile *os.File
+
+	registry *prometheus.Registry // of all of them
+	stopHTTP func()
 
 	workers     sync.WaitGroup
 	stopWorkers context.CancelFunc
@@ -44,7 +49,7 @@ func (g *globals) startGroup(dir string, o upOptions) (started *group, err error
 	if err != nil {
 		return nil, fmt.Errorf("making the log of this run: %w: %w", errInput, err)
 	}
-	gr := &group{logFile: file, stopWorkers: func() {}}
+	gr := &group{logFile: file, stopWorkers: func() {}, stopHTTP: func() {}}
 	gr.failed, gr.fail = context.WithCancelCause(context.Background())
 	defer func() {
 		if err != nil {
@@ -52,6 +57,9 @@ func (g *globals) startGroup(dir string, o upOptions) (started *group, err error
 		}
 	}()
 	if gr.log, err = g.loggerWithFile("warn", file, &gr.stopping); err != nil {
+		return nil, err
+	}
+	if gr.registry, err = telemetry.NewRegistry(version); err != nil {
 		return nil, err
 	}
 	urls := o.nats
@@ -64,6 +72,10 @@ func (g *globals) startGroup(dir string, o upOptions) (started *group, err error
 		return nil, err
 	}
 	if err := gr.startNodes(dir, o.coordinators, urls); err != nil {
+		return nil, err
+	}
+	if gr.stopHTTP, err = serveHTTP(o.httpListen, gr.registry, gr.ready, o.pprof, gr.log); err != nil {
+		gr.stopHTTP = func() {}
 		return nil, err
 	}
 	gr.startWorkers(o.workers)
@@ -124,6 +136,7 @@ func (gr *group) startNodes(dir string, n int, urls []string) error {
 		node, err := coordinator.Start(coordinator.Config{
 			ID: id, Cluster: "up", Listener: l, Peers: peers, DataDir: filepath.Join(dir, id),
 			NATSURLs: func() []string { return urls }, Version: version, Logger: gr.log,
+			Registry: gr.registry,
 		})
 		if err != nil {
 			for _, open := range listeners[i+1:] {
@@ -154,12 +167,22 @@ func (gr *group) startWorkers(n int) {
 	for i := range n {
 		id := "worker-" + strconv.Itoa(i+1)
 		gr.workers.Go(func() {
-			err := worker.Run(ctx, worker.Config{ID: id, Coordinators: gr.addresses, Version: version, Logger: gr.log})
+			err := worker.Run(ctx, worker.Config{ID: id, Coordinators: gr.addresses, Version: version, Logger: gr.log, Registry: gr.registry})
 			if err != nil {
 				gr.fail(fmt.Errorf("%s: %w", id, err))
 			}
 		})
 	}
+}
+
+// ready tells whether one of the coordinators leads.
+func (gr *group) ready() (string, error) {
+	for _, node := range gr.nodes {
+		if node.IsLeader() {
+			return "ok", nil
+		}
+	}
+	return "", errors.New("the coordinators have no leader")
 }
 
 // until is ctx that also ends with the first failure of the group.
@@ -218,6 +241,7 @@ func (gr *group) stop() error {
 	gr.stopOnce.Do(func() {
 		// Who goes last misses those who went before; that is for the log, not for the screen.
 		gr.stopping.Store(true)
+		gr.stopHTTP()
 		gr.stopWorkers()
 		gr.workers.Wait()
 		var failures []error

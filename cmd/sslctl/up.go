@@ -24,6 +24,8 @@ type upOptions struct {
 	dir          string
 	nats         []string
 	export       string
+	httpListen   string
+	pprof        bool
 }
 
 func newUpCommand(g *globals) *cobra.Command {
@@ -55,6 +57,8 @@ that runs do not meet in each other's checkpoints. Relative file:// URIs are tak
 	f.StringVar(&o.dir, "dir", ".sslctl", "folder for the state of this and other runs")
 	f.StringSliceVar(&o.nats, "nats", nil, "nats://host:port of external NATS servers, separated by commas (default: embedded ones)")
 	f.StringVar(&o.export, "export", "", "file for the trained encoder, as safetensors")
+	addHTTPFlag(cmd, &o.httpListen)
+	addPprofFlag(cmd, &o.pprof, "--http-listen")
 	return cmd
 }
 

@@ -2,15 +2,19 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/cobra"
 	"github.com/sslctl/sslctl/internal/jobspec"
+	"github.com/sslctl/sslctl/internal/telemetry"
 	"github.com/sslctl/sslctl/worker"
 )
 
 type workerOptions struct {
-	id     string
-	labels map[string]string
+	id         string
+	labels     map[string]string
+	httpListen string
+	pprof      bool
 }
 
 func newWorkerCommand(g *globals) *cobra.Command {
@@ -22,18 +26,22 @@ func newWorkerCommand(g *globals) *cobra.Command {
 uses all cores that GOMAXPROCS allows.
 
 A job refers to S3 credentials by name. This worker finds those of NAME in the files accessKey and secretKey of $` + jobspec.SecretsDir + `/NAME,
-or in SSLCTL_SECRET_NAME_ACCESS_KEY and SSLCTL_SECRET_NAME_SECRET_KEY.`,
+or in SSLCTL_SECRET_NAME_ACCESS_KEY and SSLCTL_SECRET_NAME_SECRET_KEY.
+
+With --http-listen, it serves Prometheus metrics at /metrics, and the health checks /healthz (the process works) and /readyz (it is registered
+and a coordinator answers it; else the reason).`,
 		Example: "  sslctl worker --addr 10.0.0.1:7600,10.0.0.2:7600,10.0.0.3:7600 --label rack=4",
-		Args:    unknownCommand,
+		Args:    arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runWorker(cmd.Context(), g, o)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.id, "id", hostname(), "name of this worker, unique in the cluster and the same at each start")
-	f.StringToStringVar(&o.labels, "label", nil, "key=value that a job's spec.workers.selector can ask for (repeatable)")
+	f.StringToStringVar(&o.labels, "label", nil, "key=value that status shows (repeatable)")
 	f.Lookup("label").DefValue = "" // an empty map's "[]" says nothing
-	cmd.AddCommand(newWorkerListCommand(g), newWorkerCordonCommand(g), newWorkerUncordonCommand(g))
+	addHTTPFlag(cmd, &o.httpListen)
+	addPprofFlag(cmd, &o.pprof, "--http-listen")
 	return cmd
 }
 
@@ -45,5 +53,17 @@ func runWorker(ctx context.Context, g *globals, o workerOptions) error {
 	if _, err := g.connect(); err != nil { // checks the addresses
 		return err
 	}
-	return worker.Run(ctx, worker.Config{ID: o.id, Coordinators: g.addresses, Labels: o.labels, Version: version, Logger: log})
+	registry, err := telemetry.NewRegistry(version)
+	if err != nil {
+		return err
+	}
+	readiness := new(telemetry.Readiness)
+	stop, err := serveHTTP(o.httpListen, registry, readiness.Ready, o.pprof, log.With(telemetry.Worker(o.id)))
+	if err != nil {
+		return fmt.Errorf("starting worker %s: %w", o.id, err)
+	}
+	defer stop()
+	return worker.Run(ctx, worker.Config{
+		ID: o.id, Coordinators: g.addresses, Labels: o.labels, Version: version, Logger: log, Registry: registry, Readiness: readiness,
+	})
 }

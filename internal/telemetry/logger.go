@@ -80,6 +80,9 @@ func (m *muted) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.C
 // Job is the field that names a job: a UID, since names come back.
 func Job(uid string) zap.Field { return zap.String("job", uid) }
 
+// JobName is the field with the name that people know a job by.
+func JobName(name string) zap.Field { return zap.String("job_name", name) }
+
 // Worker is the field that names a worker.
 func Worker(id string) zap.Field { return zap.String("worker", id) }
 
@@ -91,3 +94,6 @@ func Generation(g uint64) zap.Field { return zap.Uint64("generation", g) }
 
 // Step is the field that counts finished steps.
 func Step(s uint64) zap.Field { return zap.Uint64("step", s) }
+
+// Rank is the field with a worker's place in a generation.
+func Rank(r uint32) zap.Field { return zap.Uint32("rank", r) }
