@@ -2,14 +2,12 @@ package coordinator
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	"connectrpc.com/connect"
 
-	"github.com/sslctl/sslctl/coordinator/planner"
 	"github.com/sslctl/sslctl/coordinator/state"
 	pb "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
 )
@@ -43,25 +41,10 @@ func (a *clusterService) GetCluster(context.Context, *connect.Request[pb.GetClus
 
 // workers lists the workers as the leader sees them now.
 func (n *Node) workers(t *term, s *state.State) []*pb.Worker {
-	list := make([]*pb.Worker, 0, len(s.Workers))
-	seen := t.observe(s, time.Now())
-	for _, w := range s.ByID() {
-		o := seen[w.ID]
-		worker := &pb.Worker{
-			Id: w.ID, Incarnation: w.Incarnation, Host: w.Host, Version: w.Version, Numerics: w.Numerics, Labels: w.Labels,
-			Cores: int32(w.Cores), State: "free", LastSeenMsAgo: o.Age.Milliseconds(),
-		}
-		job, _ := s.Assigned(w.ID, w.Incarnation)
-		if job != nil {
-			worker.State, worker.JobUid = "busy", fmt.Sprint(job.UID)
-		}
-		switch {
-		case planner.Lost(job, o, n.cfg.DetectWithin):
-			worker.State = "lost"
-		case o.Leaving:
-			worker.State = "leaving"
-		}
-		list = append(list, worker)
+	v := newView(s, t)
+	var list []*pb.Worker
+	for _, id := range v.workerIDs() {
+		list = append(list, v.worker(id, n.cfg.DetectWithin))
 	}
 	return list
 }

@@ -13,7 +13,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sslctl/sslctl/internal/telemetry"
-	"github.com/sslctl/sslctl/proto/sslctl/v1alpha1/sslctlv1connect"
 )
 
 // forwardedBy is the header of a request that another coordinator has passed on. It is not passed on again.
@@ -69,10 +68,10 @@ func (p *proxy) close() {
 	p.transport.CloseIdleConnections()
 }
 
-// forward answers a request here if this node leads, and else passes it on to the leader. Watch relays by itself.
+// forward answers a request here if this node leads, and else passes it on to the leader. Streams relay by themselves.
 func (n *Node) forward(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == sslctlv1connect.JobServiceWatchProcedure {
+		if streams[r.URL.Path] {
 			next.ServeHTTP(w, r)
 			return
 		}

@@ -14,32 +14,41 @@ const nearestMost = 3
 
 // offer names the jobs whose names are nearest to one that does not exist.
 func offer(s *state.State, name string) string {
+	if len(s.Jobs) == 0 {
+		return "no job is listed"
+	}
+	names := make([]string, 0, len(s.Jobs))
+	for _, j := range s.ByUID() {
+		names = append(names, j.Name)
+	}
+	return cmp.Or(didYouMean(names, name), "no name is near; sslctl list shows all jobs")
+}
+
+// didYouMean offers the names that are nearest to one that does not exist; it is empty if none is near.
+func didYouMean(names []string, name string) string {
 	type near struct {
 		name     string
 		distance int
 	}
 	var list []near
-	for _, j := range s.ByUID() {
-		if slices.ContainsFunc(list, func(n near) bool { return n.name == j.Name }) {
+	for _, n := range names {
+		if slices.ContainsFunc(list, func(l near) bool { return l.name == n }) {
 			continue
 		}
-		d := editDistance(name, j.Name)
-		if d <= max(2, len(name)/2) || strings.Contains(j.Name, name) {
-			list = append(list, near{j.Name, d})
+		d := editDistance(name, n)
+		if d <= max(2, len(name)/2) || strings.Contains(n, name) {
+			list = append(list, near{n, d})
 		}
 	}
+	if len(list) == 0 {
+		return ""
+	}
 	slices.SortStableFunc(list, func(a, b near) int { return cmp.Compare(a.distance, b.distance) })
-	switch {
-	case len(s.Jobs) == 0:
-		return "no job was ever submitted"
-	case len(list) == 0:
-		return "no name is near; sslctl list shows all jobs"
-	}
-	names := make([]string, 0, nearestMost)
+	offered := make([]string, 0, nearestMost)
 	for _, n := range list[:min(len(list), nearestMost)] {
-		names = append(names, fmt.Sprintf("%q", n.name))
+		offered = append(offered, fmt.Sprintf("%q", n.name))
 	}
-	return "did you mean " + strings.Join(names, " or ") + "?"
+	return "did you mean " + strings.Join(offered, " or ") + "?"
 }
 
 // editDistance is the number of insertions, deletions and substitutions between a and b (Levenshtein).

@@ -62,7 +62,7 @@ func TestInterval(t *testing.T) {
 
 func TestOffer(t *testing.T) {
 	s := state.New()
-	if got := offer(s, "x"); !strings.Contains(got, "no job was ever submitted") {
+	if got := offer(s, "x"); !strings.Contains(got, "no job is listed") {
 		t.Error(got)
 	}
 	for i, name := range []string{"fashion-moco", "fashion-simclr", "fashion-moco", "cifar"} {

@@ -12,10 +12,11 @@ import (
 // view shows jobs as the API has them: what is agreed, and for running jobs what the leader has heard last.
 type view struct {
 	t    *term
+	s    *state.State
 	seen map[string]planner.Observation
 }
 
-func newView(s *state.State, t *term) *view { return &view{t: t, seen: t.observe(s, time.Now())} }
+func newView(s *state.State, t *term) *view { return &view{t: t, s: s, seen: t.observe(s, time.Now())} }
 
 var jobStates = map[state.JobState]pb.JobState{
 	state.Waiting: pb.JobState_JOB_STATE_WAITING, state.Starting: pb.JobState_JOB_STATE_STARTING, state.Running: pb.JobState_JOB_STATE_RUNNING,

@@ -1,6 +1,9 @@
 package shard
 
-import "testing"
+import (
+	"runtime"
+	"testing"
+)
 
 func BenchmarkReader(b *testing.B) {
 	dir := b.TempDir()
@@ -41,4 +44,26 @@ func BenchmarkOpen(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkIndex indexes one shard of 200,000 samples, keeps the index as a worker does, and reads it back.
+func BenchmarkIndex(b *testing.B) {
+	const n = 200_000
+	for b.Loop() {
+		x, err := indexTar(manySamples(n), "x.tar", visitor{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		x.Bytes = 1 << 40
+		data := x.encode()
+		var kept *Index
+		held := heldBytes(func() { kept, err = decodeIndex(data) })
+		if err != nil || len(kept.Samples) != len(x.Samples) {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(len(data))/n, "file-B/sample")
+		b.ReportMetric(float64(held)/n, "memory-B/sample")
+		runtime.KeepAlive(kept)
+	}
+	b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "samples/s")
 }

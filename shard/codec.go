@@ -50,7 +50,7 @@ func decodeIndex(data []byte) (*Index, error) {
 	if crc32.Checksum(body, castagnoli) != sum {
 		return nil, fmt.Errorf("%w: the index is damaged", ErrFormat)
 	}
-	d := decoder{rest: body[len(indexMagic):]}
+	d := decoder{rest: string(body[len(indexMagic):])} // of which all keys are parts: one allocation for all of them
 	x := &Index{Object: d.str(), Bytes: d.size(), Version: d.str(), Skipped: d.num()}
 	x.Kinds = make([][]string, d.length())
 	for i := range x.Kinds {
@@ -80,18 +80,24 @@ func decodeIndex(data []byte) (*Index, error) {
 
 // decoder takes values off the front of rest. After the first one that isn't there it yields zeros and is bad.
 type decoder struct {
-	rest []byte
+	rest string
 	bad  bool
 }
 
 func (d *decoder) num() uint64 {
-	n, k := binary.Uvarint(d.rest)
+	n, k := uvarint(d.rest)
 	if k <= 0 || d.bad {
 		d.bad = true
 		return 0
 	}
 	d.rest = d.rest[k:]
 	return n
+}
+
+// uvarint is binary.Uvarint of a string.
+func uvarint(s string) (n uint64, size int) {
+	var head [binary.MaxVarintLen64]byte
+	return binary.Uvarint(head[:copy(head[:], s)])
 }
 
 // size is a number of bytes.
@@ -116,7 +122,7 @@ func (d *decoder) length() int {
 
 func (d *decoder) str() string {
 	n := d.length()
-	s := string(d.rest[:n])
+	s := d.rest[:n]
 	d.rest = d.rest[n:]
 	return s
 }
@@ -126,7 +132,7 @@ func (d *decoder) crc() uint32 {
 		d.bad = true
 		return 0
 	}
-	c := binary.LittleEndian.Uint32(d.rest)
+	c := uint32(d.rest[0]) | uint32(d.rest[1])<<8 | uint32(d.rest[2])<<16 | uint32(d.rest[3])<<24
 	d.rest = d.rest[4:]
 	return c
 }

@@ -7,8 +7,13 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"sort"
+	"strconv"
+	"strings"
 	"sync"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/sync/errgroup"
 
@@ -164,10 +169,43 @@ func (d *Dataset) entry(id uint64) Entry {
 	return d.shards[s].index.Samples[i]
 }
 
-// Describe names a sample for people: its shard's URI and its key.
+// Describe names a sample for people: its shard's URI and its key, which is quoted where it is not plain text.
 func (d *Dataset) Describe(id uint64) string {
 	s, i := d.Locate(id)
-	return d.shards[s].object + "#" + d.shards[s].index.Samples[i].Key
+	key := d.shards[s].index.Samples[i].Key
+	if !utf8.ValidString(key) || strings.ContainsFunc(key, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		key = strconv.Quote(key)
+	}
+	return d.shards[s].object + "#" + key
+}
+
+// Without counts the samples that have none of some members, and returns the id of the first of them.
+func (d *Dataset) Without(members ...string) (n, first uint64) {
+	for s, shard := range d.shards {
+		lacking := make([]bool, len(shard.index.Kinds))
+		for k, kind := range shard.index.Kinds {
+			lacking[k] = !slices.ContainsFunc(members, func(m string) bool { return slices.Contains(kind, m) })
+		}
+		if !slices.Contains(lacking, true) {
+			continue
+		}
+		for i, e := range shard.index.Samples {
+			if !lacking[e.Kind] {
+				continue
+			}
+			if n == 0 {
+				first = d.starts[s] + uint64(i)
+			}
+			n++
+		}
+	}
+	return n, first
+}
+
+// Members are the names of a sample's members, in the order in which they lie.
+func (d *Dataset) Members(id uint64) []string {
+	s, _ := d.Locate(id)
+	return d.shards[s].index.Members(d.entry(id))
 }
 
 // Fingerprint is a hash over all samples' contents in order. Where the shards lie does not enter it, so that a copy of a data set has the

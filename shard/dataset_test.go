@@ -1,14 +1,18 @@
 package shard
 
 import (
+	"archive/tar"
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/sslctl/sslctl/internal/blob"
+	"github.com/sslctl/sslctl/internal/blob/miniotest"
 )
 
 func TestBraces(t *testing.T) {
@@ -154,4 +158,153 @@ func TestLabel(t *testing.T) {
 			t.Errorf("%s: %d, %v", text, got, err)
 		}
 	}
+}
+
+// Names with spaces and with what URLs, shells and patterns know stand for themselves, in braces and beside wildcards too.
+func TestNamesAreTakenAsTheyAre(t *testing.T) {
+	server := miniotest.Start(t, "data")
+	for uri, access := range map[string]blob.Options{"file://" + t.TempDir() + "/my photos": {}, "s3://data/my photos": server.Options()} {
+		b, err := blob.Open(t.Context(), uri, access)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data := makeTar(t, 0, file{name: "a b/ü+%41&=.1.png", data: "x"}, file{name: "a b/ü+%41&=.1.cls", data: "1"})
+		for _, key := range []string{"a b.tar", "100%25+ü&=#.tar", "train 0.tar", "train 1.tar", "ünï/日本.tar"} {
+			if err := b.Put(t.Context(), key, bytes.NewReader(data), int64(len(data))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for pattern, n := range map[string]uint64{
+			"a b.tar": 1, "100%25+ü&=#.tar": 1, "train {0..1}.tar": 2, "train [01].tar": 2, "*+ü*.tar": 1, "* ?.tar": 3, "{a b,train 1}.tar": 2, "ünï/*本.tar": 1, "ünï/": 1, "": 4,
+		} {
+			d := mustOpen(t, uri+"/"+pattern, Options{Access: access})
+			s, err := d.Read(t.Context(), d.Len()-1)
+			if err != nil || d.Len() != n || s.Key != "a b/ü+%41&=" || len(s.Members) != 2 {
+				t.Errorf("%s/%s: %d samples, the last is %v, %v", uri, pattern, d.Len(), s, err)
+			}
+		}
+	}
+}
+
+func TestDescribeIsOneLineOfText(t *testing.T) {
+	dir := t.TempDir()
+	b := store(t, dir, blob.Options{})
+	data := makeTar(t, tar.FormatGNU, file{name: "plain ü.png"}, file{name: "new\nline.png"}, file{name: "latin-1 \xe4.png"}, file{name: "no/image.txt"})
+	if err := b.Put(t.Context(), "x.tar", bytes.NewReader(data), int64(len(data))); err != nil {
+		t.Fatal(err)
+	}
+	d := mustOpen(t, dir+"/x.tar", Options{})
+	for id, want := range []string{"plain ü", `"new\nline"`, `"latin-1 \xe4"`, "no/image"} {
+		if got := d.Describe(uint64(id)); got != "file://"+dir+"/x.tar#"+want {
+			t.Errorf("sample %d is described as %s", id, got)
+		}
+	}
+	if n, first := d.Without("png", "jpg"); n != 1 || first != 3 || d.Members(first)[0] != "txt" {
+		t.Errorf("%d samples lack an image, the first is %d", n, first)
+	}
+}
+
+// A pass whose bytes were spoiled on the way is made again: else all later reads would be compared with them.
+func TestIndexingChecksTheHashOfItsStore(t *testing.T) {
+	server := miniotest.Start(t, "data")
+	b := store(t, "s3://data/x", server.Options(), 50)
+	o, err := b.Stat(t.Context(), "train-000.tar")
+	if err != nil || o.MD5 == "" {
+		t.Fatalf("%+v, %v", o, err)
+	}
+	l := location{bucket: b, key: "train-000.tar", object: "s3://data/x/train-000.tar"}
+	want, err := makeIndex(t.Context(), l, o, visitor{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	onlyFirst := func(at int) func(int, io.ReadCloser) io.ReadCloser {
+		return func(n int, r io.ReadCloser) io.ReadCloser {
+			if n == 1 {
+				return &flip{r, at}
+			}
+			return r
+		}
+	}
+	for name, c := range map[string]struct {
+		spoil func(n int, r io.ReadCloser) io.ReadCloser
+		is    error
+		reads int
+	}{
+		"once, in a member":         {onlyFirst(700), nil, 2},
+		"once, in a header":         {onlyFirst(5), nil, 2},
+		"always elsewhere":          {func(n int, r io.ReadCloser) io.ReadCloser { return &flip{r, 600 + n} }, ErrChecksum, 2},
+		"always in the same header": {func(_ int, r io.ReadCloser) io.ReadCloser { return &flip{r, 5} }, ErrFormat, 2},
+	} {
+		s := &spy{Bucket: b, spoil: c.spoil}
+		l.bucket = s
+		x, err := makeIndex(t.Context(), l, o, visitor{})
+		if !errors.Is(err, c.is) || len(s.gets) != c.reads || err == nil && !slices.Equal(x.Samples, want.Samples) {
+			t.Errorf("%s: %v after %d reads", name, err, len(s.gets))
+		}
+	}
+	o.MD5 = strings.Repeat("0", 32) // of other bytes than are served, as with some encryptions
+	l.bucket = b
+	if x, err := makeIndex(t.Context(), l, o, visitor{}); err != nil || !slices.Equal(x.Samples, want.Samples) {
+		t.Error(err)
+	}
+}
+
+func TestAnObjectThatIsReplacedWhileItIsIndexed(t *testing.T) {
+	b := store(t, t.TempDir(), blob.Options{}, 50)
+	s := &spy{Bucket: b, before: func() { store(t, strings.TrimPrefix(b.URI(), "file://"), blob.Options{}, 60) }}
+	l := location{bucket: s, key: "train-000.tar", object: "file:///train-000.tar"}
+	if _, err := loadIndex(t.Context(), l, nil); !errors.Is(err, ErrChanged) || !strings.Contains(err.Error(), "was replaced while it was read") {
+		t.Error(err)
+	}
+}
+
+// The index of many samples stays small, in memory and in its file. BenchmarkIndex has the figures for 200,000.
+func TestIndexIsSmall(t *testing.T) {
+	const n = 20_000
+	x, err := indexTar(manySamples(n), "x.tar", visitor{})
+	if err != nil || len(x.Samples) != n {
+		t.Fatalf("%d samples, %v", len(x.Samples), err)
+	}
+	x.Bytes = 1 << 40
+	data := x.encode()
+	if per := len(data) / n; per > 40 {
+		t.Errorf("%d bytes a sample in its file", per)
+	}
+	var kept *Index
+	if per := heldBytes(func() { kept, err = decodeIndex(data) }) / n; err != nil || per > 100 {
+		t.Errorf("%d bytes a sample in memory, %v", per, err)
+	}
+	runtime.KeepAlive(kept)
+}
+
+// heldBytes is by how much f lets the heap grow.
+func heldBytes(f func()) int64 {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	return int64(after.HeapAlloc) - int64(before.HeapAlloc)
+}
+
+// manySamples is a shard of n small samples, made while it is read.
+func manySamples(n int) io.Reader {
+	r, w := io.Pipe()
+	go func() {
+		t := tar.NewWriter(w)
+		image := make([]byte, 600)
+		for i := range n {
+			for _, m := range []struct {
+				name string
+				data []byte
+			}{{"png", image}, {"cls", []byte("7")}} {
+				// An error is that the reader has gone.
+				_ = t.WriteHeader(&tar.Header{Name: fmt.Sprintf("class-%02d/%08d.%s", i%10, i, m.name), Size: int64(len(m.data)), Mode: 0o644, Typeflag: tar.TypeReg})
+				_, _ = t.Write(m.data)
+			}
+		}
+		_ = w.CloseWithError(t.Close())
+	}()
+	return r
 }

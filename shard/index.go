@@ -3,6 +3,7 @@ package shard
 import (
 	"bytes"
 	"context"
+	"crypto/md5"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -70,8 +71,8 @@ func (l location) stat(ctx context.Context) (blob.Object, error) {
 
 // loadIndex returns an object's index from the cache, or makes it and keeps it there. cache may be nil.
 func loadIndex(ctx context.Context, l location, cache blob.Bucket) (*Index, error) {
-	if format := compressedName(l.key); format != "" {
-		return nil, compressedError(l.object, format)
+	if p := packedName(l.key); p != nil {
+		return nil, p.refuse(l.object)
 	}
 	o, err := l.stat(ctx)
 	if err != nil {
@@ -98,25 +99,49 @@ func loadIndex(ctx context.Context, l location, cache blob.Bucket) (*Index, erro
 	return x, nil
 }
 
-func makeIndex(ctx context.Context, l location, o blob.Object, v visitor) (x *Index, err error) {
+// makeIndex reads an object once, and once more where what it read was damaged or has another hash than the store tells: bytes that were
+// spoiled on the way must not become what all later reads are compared with. A store whose hash is of other bytes than it serves (of
+// encrypted ones) gives the same bytes both times.
+func makeIndex(ctx context.Context, l location, o blob.Object, v visitor) (*Index, error) {
+	x, sum, err := passOver(ctx, l, o, v)
+	damaged := errors.Is(err, ErrFormat) || errors.Is(err, ErrTruncated)
+	if o.MD5 == "" || err != nil && !damaged || sum == o.MD5 {
+		return x, err
+	}
+	x, again, err := passOver(ctx, l, o, visitor{})
+	if err != nil || again == o.MD5 || again == sum {
+		return x, err
+	}
+	return nil, fmt.Errorf("%w: %s was read twice, with different bytes and neither time those with the MD5 %s that its store tells; check the network and the store", ErrChecksum, l.object, o.MD5)
+}
+
+// passOver indexes an object in one reading and returns the MD5 of what was read, where the store has one to compare.
+func passOver(ctx context.Context, l location, o blob.Object, v visitor) (x *Index, sum string, err error) {
 	r, err := l.bucket.Get(ctx, l.key, 0, -1)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer func() {
 		if closeErr := r.Close(); err == nil && closeErr != nil {
 			x, err = nil, fmt.Errorf("index %s: %w", l.object, closeErr)
 		}
 	}()
-	x, err = indexTar(r, l.object, v)
+	h, body := md5.New(), io.Reader(r)
+	if o.MD5 != "" {
+		body = io.TeeReader(r, h)
+	}
+	if x, err = indexTar(body, l.object, v); err != nil {
+		return nil, "", err
+	}
+	now, err := l.stat(ctx)
 	if err != nil {
-		return nil, err
+		return nil, "", err
+	}
+	if now.Size != o.Size || now.Version != o.Version {
+		return nil, "", fmt.Errorf("%w: %s was replaced while it was read: it has %d bytes, and had %d; start again when nobody writes it any more", ErrChanged, l.object, now.Size, o.Size)
 	}
 	x.Object, x.Bytes, x.Version = l.object, o.Size, o.Version
-	if n := len(x.Samples); n > 0 && x.Samples[n-1].Offset+x.Samples[n-1].Size > o.Size {
-		return nil, fmt.Errorf("%w: %s grew from %d bytes while it was read", ErrChanged, l.object, o.Size)
-	}
-	return x, nil
+	return x, hex.EncodeToString(h.Sum(nil)), nil
 }
 
 func readIndex(ctx context.Context, cache blob.Bucket, key string) (*Index, error) {

@@ -54,6 +54,11 @@ type InspectOptions struct {
 
 const missingShard = "missing shard" // a kind of problem
 
+// ImageMembers are the names of the members that jobs read images from. A test of package worker compares them with what is decoded.
+func ImageMembers() []string { return []string{"png", "jpg", "jpeg", "npy"} }
+
+func isImage(member string) bool { return slices.Contains(ImageMembers(), member) }
+
 // maxProblems of one kind are listed; the rest is counted.
 const maxProblems = 10
 
@@ -130,8 +135,8 @@ func (in *inspection) rest() {
 
 // shard reads one shard. The labels and images before a damaged place are counted, its samples are not: none of them can be trained on.
 func (in *inspection) shard(ctx context.Context, l location) (*Index, error) {
-	if format := compressedName(l.key); format != "" {
-		in.problem("compressed", "%v", compressedError(l.object, format))
+	if p := packedName(l.key); p != nil {
+		in.problem("compressed", "%v", p.refuse(l.object))
 		return &Index{}, nil
 	}
 	o, err := l.stat(ctx)
@@ -165,6 +170,9 @@ func (in *inspection) shard(ctx context.Context, l location) (*Index, error) {
 			in.problem("key that occurs twice", "%s: the key %q occurs twice in the data set", l.object, e.Key)
 		}
 		in.keys[e.Key] = true
+		if !slices.ContainsFunc(x.Members(e), isImage) {
+			in.problem("sample without an image", "%s: the sample %q has the members %s; expected one of %s", l.object, e.Key, strings.Join(x.Members(e), ", "), strings.Join(ImageMembers(), ", "))
+		}
 		in.s.Members[strings.Join(x.Members(e), "+")]++
 	}
 	in.s.Samples += uint64(len(x.Samples))

@@ -48,7 +48,7 @@ func TestInspectTellsProblems(t *testing.T) {
 	}
 	files := []file{
 		{name: "0.png", data: "no image"}, {name: "0.cls", data: "1"}, {name: "1.json", data: `{"label": 2}`}, {name: "2.txt"},
-		{name: "3.cls", data: "cat"}, {name: "1.cls", data: "0"}, {name: "README"},
+		{name: "3.cls", data: "cat"}, {name: "README"},
 	}
 	for i := range 15 {
 		files = append(files, file{name: fmt.Sprintf("bad%d.png", i), data: "x"})
@@ -56,15 +56,16 @@ func TestInspectTellsProblems(t *testing.T) {
 	whole := makeTar(t, 0, files...)
 	put("a.tar", whole)
 	put("b.tar", whole[:3000])
+	put("e.tar", makeTar(t, 0, file{name: "1.cls", data: "0"}))
 	put("d.tar.gz", nil)
-	s, err := Inspect(t.Context(), dir+"/{a.tar,b.tar,c.tar,d.tar.gz}", InspectOptions{})
+	s, err := Inspect(t.Context(), dir+"/{a.tar,b.tar,c.tar,d.tar.gz,e.tar}", InspectOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	all := strings.Join(s.Problems, "\n")
 	for _, part := range []string{
 		"0.png can't be decoded", `"3": its member cls is "cat"`, `key "1" occurs twice`, `"README" belongs to no sample`, "7 more: image that can't be decoded",
-		"b.tar ends at byte 3000", "c.tar", "gzip",
+		`e.tar: the sample "1" has the members cls; expected one of png, jpg, jpeg, npy`, "b.tar ends at byte 3000", "c.tar", "gzip",
 	} {
 		if !strings.Contains(all, part) {
 			t.Errorf("%q is missing in\n%s", part, all)

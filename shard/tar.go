@@ -39,11 +39,11 @@ type visitor struct {
 // indexTar reads one tar from beginning to end. object names it in errors. It fills in Kinds, Samples and Skipped.
 func indexTar(r io.Reader, object string, v visitor) (*Index, error) {
 	buffered := bufio.NewReaderSize(r, 256<<10)
-	if start, _ := buffered.Peek(6); compression(start) != "" { // a read error comes again below
-		return nil, compressedError(object, compression(start))
+	if start, _ := buffered.Peek(6); packed(start) != nil { // a read error comes again below
+		return nil, packed(start).refuse(object)
 	}
 	m := &meter{r: buffered}
-	b := builder{index: &Index{}, kinds: map[string]uint32{}}
+	b := builder{index: &Index{}, kinds: map[string]uint32{}, begins: map[string]int64{}}
 	t := tar.NewReader(m)
 	for {
 		m.setMark()
@@ -53,7 +53,7 @@ func indexTar(r io.Reader, object string, v visitor) (*Index, error) {
 				return nil, fmt.Errorf("%w: %s ends at byte %d without an end-of-archive mark; copy or pack it again", ErrTruncated, object, m.pos)
 			}
 			b.finish()
-			return b.index, nil
+			return b.index, checkRest(m, object)
 		}
 		if err != nil {
 			return nil, tarError(object, m.pos, err)
@@ -62,6 +62,8 @@ func indexTar(r io.Reader, object string, v visitor) (*Index, error) {
 		switch {
 		case h.Typeflag == tar.TypeGNUSparse || isSparse(h):
 			return nil, fmt.Errorf("%w: %s: %q at byte %d is a sparse file; pack it without --sparse", ErrFormat, object, h.Name, m.mark)
+		case isLink(h) && ok:
+			return nil, fmt.Errorf("%w: %s: %q at byte %d is a link to %q, so that its sample would lack it; pack it with tar --dereference --hard-dereference", ErrFormat, object, h.Name, m.mark, h.Linkname)
 		case h.Typeflag != tar.TypeReg:
 			if h.Typeflag != tar.TypeDir && h.Typeflag != tar.TypeXGlobalHeader && v.skip != nil {
 				v.skip(h.Name, "it is a link or a special file")
@@ -91,6 +93,21 @@ func indexTar(r io.Reader, object string, v visitor) (*Index, error) {
 	}
 }
 
+// checkRest reads what follows the end-of-archive mark, which may be filled up with zeros and nothing else: the samples of a second
+// archive would be lost in silence.
+func checkRest(m *meter, object string) error {
+	end := m.pos
+	if _, err := io.Copy(io.Discard, m); err != nil {
+		return tarError(object, m.pos, err)
+	}
+	if m.written {
+		return fmt.Errorf("%w: %s goes on behind its end-of-archive mark at byte %d: is it several archives in one file? Join them with tar --concatenate, or name them one by one", ErrFormat, object, end)
+	}
+	return nil
+}
+
+func isLink(h *tar.Header) bool { return h.Typeflag == tar.TypeLink || h.Typeflag == tar.TypeSymlink }
+
 // tarError tells a tar that ends too early from one that is none, and both from a failing transfer.
 func tarError(object string, pos int64, err error) error {
 	switch {
@@ -116,6 +133,7 @@ func isSparse(h *tar.Header) bool {
 type builder struct {
 	index   *Index
 	kinds   map[string]uint32
+	begins  map[string]int64 // where each sample's first header is, by key
 	open    bool
 	sample  Entry
 	members []string
@@ -129,6 +147,11 @@ func (b *builder) add(m *meter, object, key, member string) error {
 		}
 	} else {
 		b.finish()
+		if first, ok := b.begins[key]; ok {
+			return fmt.Errorf("%w: %s: the sample %q begins twice, at bytes %d and %d: a sample's members lie side by side, and a shard has each key once; pack it with tar --sort=name",
+				ErrFormat, object, key, first, m.mark)
+		}
+		b.begins[key] = m.mark
 		m.restart()
 		b.open, b.sample, b.members = true, Entry{Key: key, Offset: m.mark}, b.members[:0]
 	}
@@ -206,30 +229,4 @@ func (m *meter) Read(p []byte) (int, error) {
 	m.written = m.written || len(bytes.TrimLeft(read, "\x00")) > 0
 	m.pos += int64(len(read))
 	return n, err
-}
-
-// compression names the compressed format that a file begins as, if any.
-func compression(start []byte) string {
-	for name, magic := range map[string]string{"gzip": "\x1f\x8b", "zstd": "\x28\xb5\x2f\xfd", "bzip2": "BZh", "xz": "\xfd7zXZ\x00"} {
-		if bytes.HasPrefix(start, []byte(magic)) {
-			return name
-		}
-	}
-	return ""
-}
-
-// compressedName says whether a name's ending promises a compressed tar.
-func compressedName(object string) string {
-	for ending, name := range map[string]string{
-		".tar.gz": "gzip", ".tgz": "gzip", ".tar.zst": "zstd", ".tar.bz2": "bzip2", ".tar.xz": "xz",
-	} {
-		if strings.HasSuffix(strings.ToLower(object), ending) {
-			return name
-		}
-	}
-	return ""
-}
-
-func compressedError(object, format string) error {
-	return fmt.Errorf("%w: %s is %s; decompress it (images in it are compressed already) and name the .tar", ErrCompressed, object, format)
 }

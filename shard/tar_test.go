@@ -30,7 +30,9 @@ func makeTar(t fataler, format tar.Format, files ...file) []byte {
 		switch f.kind {
 		case tar.TypeDir:
 			h.Typeflag = f.kind
-		case tar.TypeSymlink:
+		case tar.TypeFifo:
+			h.Typeflag = f.kind
+		case tar.TypeSymlink, tar.TypeLink:
 			h.Typeflag, h.Linkname = f.kind, "elsewhere"
 		case tar.TypeXGlobalHeader:
 			h = &tar.Header{Typeflag: f.kind, PAXRecords: map[string]string{"comment": "global"}, Format: tar.FormatPAX}
@@ -87,10 +89,10 @@ func TestIndexFindsSamples(t *testing.T) {
 		{name: "README", data: "no dot"},
 		{name: "b.c/0.png", data: ""}, {name: "b.c/x/", kind: tar.TypeDir}, {name: "b.c/0.cls", data: "1"},
 		{name: long + ".png", data: "long"}, {name: long + ".cls", data: "2"},
-		{name: "link.png", kind: tar.TypeSymlink},
+		{name: "latest", kind: tar.TypeSymlink}, {name: "pipe.png", kind: tar.TypeFifo}, {name: "._0.png", data: "what some systems keep beside a file"},
 		{name: ".hidden", data: "x"},
 		{name: "ä ö.png", data: strings.Repeat("q", 512)},
-		{name: "a/0.png", data: "again"},
+		{name: "/rooted/0.png", data: "r"}, {name: "../up/0.png", data: "u"}, {name: "latin-1 \xe4.png", data: "l"},
 	}
 	for _, format := range []tar.Format{tar.FormatPAX, tar.FormatGNU} {
 		x, all := samplesOf(t, makeTar(t, format, files...))
@@ -105,13 +107,13 @@ func TestIndexFindsSamples(t *testing.T) {
 		}
 		want := []string{
 			"a/0 cls=3/1 png=pppp/700", "a/1 json={}/2 seg.png=two /8", "b.c/0 cls=1/1 png=/0", long + " cls=2/1 png=long/4",
-			"ä ö png=qqqq/512", "a/0 png=agai/5",
+			"ä ö png=qqqq/512", "/rooted/0 png=r/1", "../up/0 png=u/1", "latin-1 \xe4 png=l/1",
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("%v: samples are\n%s\nwant\n%s", format, strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
-		if x.Skipped != 2 {
-			t.Errorf("%v: %d files skipped, want 2", format, x.Skipped)
+		if x.Skipped != 3 {
+			t.Errorf("%v: %d files skipped, want 3", format, x.Skipped)
 		}
 	}
 }
@@ -158,24 +160,74 @@ func TestATruncatedTarIsNeverTaken(t *testing.T) {
 	}
 }
 
+// record is a member whose PAX header says more of it than its own header does: size, path, or that it is sparse.
+func record(t fataler, f file, records ...string) []byte {
+	var text strings.Builder
+	for _, r := range records {
+		n := len(r) + 3 // the length of the line counts its own digits
+		for len(fmt.Sprintf("%d %s\n", n, r)) != n {
+			n++
+		}
+		fmt.Fprintf(&text, "%d %s\n", n, r)
+	}
+	head := makeTar(t, tar.FormatUSTAR, file{name: "PaxHeaders/0", data: text.String()})
+	head[156] = tar.TypeXHeader
+	fixChecksum(head)
+	body := makeTar(t, tar.FormatUSTAR, f)
+	copy(body[124:136], "00000000000\x00") // its size
+	fixChecksum(body)
+	return append(head[:len(head)-1024], body...)
+}
+
+func TestRecordsGiveSizeAndName(t *testing.T) {
+	data := slices.Concat(
+		record(t, file{name: "short.png", data: strings.Repeat("x", 700)}, "size=700", "path="+strings.Repeat("long/", 60)+"0.png", "mtime=1.5", "SCHILY.xattr.user.note=y"),
+		makeTar(t, 0, file{name: "1.png", data: "1"}))
+	at := len(data) - 2048 - 1024 // two blocks of zeros between the two would end the archive
+	data = slices.Concat(data[:at], data[at+1024:])
+	_, all := samplesOf(t, data)
+	if len(all) != 2 || all[0].Key != strings.Repeat("long/", 60)+"0" || len(all[0].Members["png"]) != 700 || all[1].Key != "1" {
+		t.Errorf("samples are %.400v", all)
+	}
+}
+
 func TestBadShardsAreRefused(t *testing.T) {
 	sparse := makeTar(t, tar.FormatGNU, file{name: "a.png", data: "x"})
 	sparse[156] = tar.TypeGNUSparse
 	fixChecksum(sparse)
+	one := string(makeTar(t, 0, file{name: "a.png", data: "x"}))
 	for name, c := range map[string]struct {
 		data string
 		is   error
 		says string
 	}{
-		"gzip":     {"\x1f\x8b\x08\x00 and more", ErrCompressed, "gzip"},
-		"zstd":     {"\x28\xb5\x2f\xfd and more", ErrCompressed, "zstd"},
-		"no tar":   {strings.Repeat("this is text\n", 100), ErrFormat, "plain tar"},
-		"sparse":   {string(sparse), ErrFormat, "sparse"},
-		"doubled":  {string(makeTar(t, 0, file{name: "a.png"}, file{name: "a.PNG"})), ErrFormat, `two members "png"`},
-		"an image": {"\x89PNG\r\n\x1a\n" + strings.Repeat("\x01", 2000), ErrFormat, "plain tar"},
+		"gzip":           {"\x1f\x8b\x08\x00 and more", ErrCompressed, "is gzip; decompress it (gzip -dc x.tar > x-plain.tar)"},
+		"zstd":           {"\x28\xb5\x2f\xfd and more", ErrCompressed, "is zstd; decompress it (zstd -dc"},
+		"bzip2":          {"BZh91AY", ErrCompressed, "bzip2 -dc"},
+		"xz":             {"\xfd7zXZ\x00\x00", ErrCompressed, "xz -dc"},
+		"lz4":            {"\x04\x22\x4d\x18\x40", ErrCompressed, "lz4 -dc"},
+		"zip":            {"PK\x03\x04 and more", ErrCompressed, "is zip; unpack it and make a tar"},
+		"no tar":         {strings.Repeat("this is text\n", 100), ErrFormat, "plain tar"},
+		"sparse":         {string(sparse), ErrFormat, "sparse"},
+		"sparse, POSIX":  {string(record(t, file{name: "a.png", data: "1\n0\n1\n" + strings.Repeat("\x00", 506) + "x"}, "size=513", "GNU.sparse.major=1", "GNU.sparse.minor=0", "GNU.sparse.name=a.png", "GNU.sparse.realsize=1")), ErrFormat, "sparse"},
+		"doubled":        {string(makeTar(t, 0, file{name: "a.png"}, file{name: "a.PNG"})), ErrFormat, `two members "png"`},
+		"split":          {string(makeTar(t, 0, file{name: "a.png"}, file{name: "b.png"}, file{name: "a.cls"})), ErrFormat, `the sample "a" begins twice, at bytes 0 and 1024`},
+		"repeated":       {string(makeTar(t, 0, file{name: "a.png"}, file{name: "b.png"}, file{name: "./a.png"})), ErrFormat, "tar --sort=name"},
+		"hard link":      {string(makeTar(t, 0, file{name: "a.png"}, file{name: "b.cls"}, file{name: "b.png", kind: tar.TypeLink})), ErrFormat, `"b.png" at byte 1024 is a link to "elsewhere"`},
+		"symbolic link":  {string(makeTar(t, 0, file{name: "a.png", kind: tar.TypeSymlink})), ErrFormat, "tar --dereference --hard-dereference"},
+		"two archives":   {one + one, ErrFormat, "goes on behind its end-of-archive mark at byte 2048"},
+		"garbage behind": {one + strings.Repeat("\x00", 8000) + "!", ErrFormat, "goes on behind its end-of-archive mark"},
+		"nothing":        {"", ErrTruncated, "ends at byte 0"},
+		"no mark":        {one[:1024], ErrTruncated, "ends at byte 1024 without an end-of-archive mark"},
+		"an image":       {"\x89PNG\r\n\x1a\n" + strings.Repeat("\x01", 2000), ErrFormat, "plain tar"},
 	} {
 		_, err := indexTar(strings.NewReader(c.data), "s3://b/x.tar", visitor{})
 		if !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "s3://b/x.tar") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, data := range map[string]string{"empty": strings.Repeat("\x00", 1024), "one block of zeros": one[:1536], "filled up": one + strings.Repeat("\x00", 7168)} {
+		if _, err := indexTar(strings.NewReader(data), "x.tar", visitor{}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/sslctl/sslctl/internal/telemetry"
 	"github.com/sslctl/sslctl/pkg/keyed"
@@ -69,6 +70,9 @@ func (s *session) openData(ctx context.Context, stores *stores) (*source, error)
 	if err != nil {
 		return nil, inField("spec.dataset", err)
 	}
+	if err := checkMembers(data, spec.Dataset.MaxCorrupt); err != nil {
+		return nil, fmt.Errorf("spec.dataset: %w", err)
+	}
 	order, err := shard.NewOrder(data.Shape(), shard.OrderOptions{
 		Seed: spec.Training.Seed, Batch: uint64(spec.Training.GlobalBatch), VirtualRanks: uint64(spec.Training.VirtualRanks), Window: uint64(spec.Dataset.Window),
 	})
@@ -89,6 +93,16 @@ func (s *session) openData(ctx context.Context, stores *stores) (*source, error)
 		return nil, fmt.Errorf("spec.training: %v epochs of %d samples do not fill one batch of %d; add epochs or samples, or lower globalBatch", spec.Training.Epochs, data.Len(), src.batch)
 	}
 	return src, nil
+}
+
+// checkMembers refuses data in which more samples lack an image than may be replaced, before the first step is made.
+func checkMembers(data *shard.Dataset, maxCorrupt int) error {
+	n, first := data.Without(transform.Members()...)
+	if n <= uint64(maxCorrupt) {
+		return nil
+	}
+	return fmt.Errorf("samples without an image: %d of %d, allowed are %d (spec.dataset.maxCorrupt): the first is %s with the members %s; expected one of %s in each",
+		n, data.Len(), maxCorrupt, data.Describe(first), strings.Join(data.Members(first), ", "), strings.Join(transform.Members(), ", "))
 }
 
 // inField says which field of the job file an error about data comes from: their indexes are kept with the checkpoints.

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
@@ -31,29 +29,13 @@ type coordinatorReport struct {
 	LastSeenMsAgo int64  `json:"lastSeenMsAgo"`
 }
 
-type workerReport struct {
-	ID            string            `json:"id"`
-	Incarnation   uint64            `json:"incarnation"`
-	Host          string            `json:"host"`
-	Version       string            `json:"version"`
-	Numerics      []string          `json:"numerics"`
-	Labels        map[string]string `json:"labels,omitempty"`
-	Cores         int32             `json:"cores"`
-	State         string            `json:"state"`
-	JobUID        string            `json:"jobUid,omitempty"`
-	LastSeenMsAgo int64             `json:"lastSeenMsAgo"`
-}
-
 func reportCluster(c *sslctlv1.GetClusterResponse, jobs []*sslctlv1.Job) clusterReport {
 	r := clusterReport{
 		Cluster: c.Cluster, Leader: c.LeaderId, Version: c.Version, Term: c.Term, AppliedIndex: c.AppliedIndex, NATS: c.NatsUrls,
-		Coordinators: []coordinatorReport{}, Workers: []workerReport{}, Jobs: []jobReport{},
+		Coordinators: []coordinatorReport{}, Workers: reportWorkers(c.Workers), Jobs: []jobReport{},
 	}
 	for _, n := range c.Coordinators {
 		r.Coordinators = append(r.Coordinators, coordinatorReport{n.Id, n.Address, n.Leader, n.State, n.LastSeenMsAgo})
-	}
-	for _, w := range c.Workers {
-		r.Workers = append(r.Workers, workerReport{w.Id, w.Incarnation, w.Host, w.Version, w.Numerics, w.Labels, w.Cores, w.State, w.JobUid, w.LastSeenMsAgo})
 	}
 	for _, j := range jobs {
 		r.Jobs = append(r.Jobs, reportJob(j))
@@ -72,30 +54,9 @@ func clusterTable(w io.Writer, c *sslctlv1.GetClusterResponse, jobs []*sslctlv1.
 	}
 	columns(w, rows)
 	fmt.Fprintln(w)
-	names := map[string]string{}
-	for _, j := range jobs {
-		names[j.Uid] = j.Name
-	}
-	workerTable(w, c.Workers, names, wide)
+	workerTable(w, c.Workers, wide)
 	fmt.Fprintln(w)
 	jobTable(w, jobs, wide)
-}
-
-// workerTable lists workers; names are those of the jobs, by UID.
-func workerTable(w io.Writer, workers []*sslctlv1.Worker, names map[string]string, wide bool) {
-	head := []string{"WORKER", "STATE", "JOB", "HOST", "CORES", "SEEN"}
-	if wide {
-		head = append(head, "NUMERICS", "VERSION", "LABELS", "INCARNATION")
-	}
-	rows := [][]string{head}
-	for _, x := range workers {
-		row := []string{x.Id, x.State, cmp.Or(names[x.JobUid], x.JobUid), x.Host, fmt.Sprint(x.Cores), agoText(x.LastSeenMsAgo)}
-		if wide {
-			row = append(row, strings.Join(x.Numerics, ","), x.Version, pairsText(x.Labels), fmt.Sprint(x.Incarnation))
-		}
-		rows = append(rows, row)
-	}
-	columns(w, rows)
 }
 
 // agoText is how long ago something was: "106 ms ago", "4.2 s ago", "3m05s ago".

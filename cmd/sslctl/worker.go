@@ -31,17 +31,18 @@ or in SSLCTL_SECRET_NAME_ACCESS_KEY and SSLCTL_SECRET_NAME_SECRET_KEY.
 With --http-listen, it serves Prometheus metrics at /metrics, and the health checks /healthz (the process works) and /readyz (it is registered
 and a coordinator answers it; else the reason).`,
 		Example: "  sslctl worker --addr 10.0.0.1:7600,10.0.0.2:7600,10.0.0.3:7600 --label rack=4",
-		Args:    arguments(0, 0, ""),
+		Args:    unknownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runWorker(cmd.Context(), g, o)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.id, "id", hostname(), "name of this worker, unique in the cluster and the same at each start")
-	f.StringToStringVar(&o.labels, "label", nil, "key=value that status shows (repeatable)")
+	f.StringToStringVar(&o.labels, "label", nil, "key=value that a job's spec.workers.selector can ask for (repeatable)")
 	f.Lookup("label").DefValue = "" // an empty map's "[]" says nothing
 	addHTTPFlag(cmd, &o.httpListen)
 	addPprofFlag(cmd, &o.pprof, "--http-listen")
+	cmd.AddCommand(newWorkerListCommand(g), newWorkerCordonCommand(g), newWorkerUncordonCommand(g))
 	return cmd
 }
 

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sslctl/sslctl/coordinator/state"
 )
@@ -18,6 +19,7 @@ func (p *planning) place(j *state.Job) {
 			short = j.Reason + "; " + short
 		}
 		p.decision.Reasons[j.UID] = short
+		p.noteWait(j, short)
 		return
 	}
 	why := "submitted"
@@ -28,6 +30,17 @@ func (p *planning) place(j *state.Job) {
 		why = "resumed"
 	}
 	p.start(j, chosen, numerics, why, true)
+}
+
+// noteEvery is how often at most it is committed that a job waits for something else than before. What it waits for now is always told.
+const noteEvery = time.Minute
+
+// noteWait makes it an event that a job waits: at once, and then when its reason has changed, but seldom, since each costs an entry of the log.
+func (p *planning) noteWait(j *state.Job, why string) {
+	if w := j.Waits; w != nil && (w.For == why || p.nowMS-w.AtMS < noteEvery.Milliseconds()) {
+		return
+	}
+	p.command(state.Command{Wait: &state.Wait{Job: j.UID, For: why}})
 }
 
 func (p *planning) start(j *state.Job, chosen []*state.Worker, numerics, why string, blameless bool) {
@@ -112,24 +125,36 @@ func bestProfile(workers []*state.Worker, most int) string {
 type condition int
 
 const (
-	fit     condition = iota
-	lost              // silent for too long
-	leaving           // it wants no more work
-	unheard           // this leader is new and has not heard from it yet
+	fit      condition = iota
+	lost               // silent for too long
+	leaving            // it wants no more work
+	draining           // its job is to go on without it
+	cordoned           // it gets no new work
+	unheard            // this leader is new and has not heard from it yet
 )
 
 // condition is how w is, as far as job j is concerned.
 func (p *planning) condition(j *state.Job, w *state.Worker) condition {
 	o := p.observe(w.ID, w.Incarnation)
+	cordon, kept := p.s.Cordons[w.ID]
 	switch {
 	case p.lost(j, o):
 		return lost
 	case o.Leaving:
 		return leaving
+	case cordon.Drain:
+		return draining
+	case kept && !member(j, w):
+		return cordoned
 	case !o.Heard:
 		return unheard
 	}
 	return fit
+}
+
+// member tells whether j has worker process w now.
+func member(j *state.Job, w *state.Worker) bool {
+	return j.State.Active() && slices.ContainsFunc(j.Members, func(m state.Member) bool { return m.Worker == w.ID && m.Incarnation == w.Incarnation })
 }
 
 // shortage says what j needs and what there is.
@@ -158,6 +183,12 @@ func (p *planning) shortage(j *state.Job) string {
 		b.WriteString(" with numerics " + j.Numerics)
 	}
 	fmt.Fprintf(&b, "; %d %s free, %d busy, %d lost", free, plural(free, "is", "are"), busy, count[lost])
+	if n := count[draining]; n > 0 {
+		fmt.Fprintf(&b, ", %d draining", n)
+	}
+	if n := count[cordoned]; n > 0 {
+		fmt.Fprintf(&b, ", %d cordoned", n)
+	}
 	if n := count[leaving]; n > 0 {
 		fmt.Fprintf(&b, ", %d leaving", n)
 	}

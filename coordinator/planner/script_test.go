@@ -29,6 +29,7 @@ var update = flag.Bool("update", false, "write what the scripts in testdata prin
 //	advance DURATION [hear=ID,ID]                   time passes; the workers named are heard at its end
 //	leader                                          another coordinator leads
 //	pause|resume|cancel NAME
+//	cordon|drain|uncordon ID
 //	status NAME
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -105,7 +106,7 @@ func (c *cluster) apply(cmd state.Command) {
 	c.s = next
 	for _, e := range result.Events {
 		if e.Job != 0 {
-			fmt.Fprintf(&c.out, "%s: %s\n", c.s.Jobs[e.Job].Name, e.Text)
+			fmt.Fprintf(&c.out, "%s: %s\n", e.Name, e.Text)
 		} else {
 			fmt.Fprintf(&c.out, "worker %s: %s\n", e.Worker, e.Text)
 		}

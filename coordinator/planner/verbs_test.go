@@ -14,7 +14,7 @@ import (
 func (c *cluster) do(t *testing.T, verb, name string, a args) {
 	t.Helper()
 	job := c.s.Job(name)
-	if job == nil && !strings.Contains("worker submit report advance leader", verb) {
+	if job == nil && !strings.Contains("worker submit report advance leader cordon drain uncordon", verb) {
 		t.Fatalf("%s: no job %q", a.line, name)
 	}
 	switch verb {
@@ -49,6 +49,10 @@ func (c *cluster) do(t *testing.T, verb, name string, a args) {
 		c.apply(state.Command{Resume: &state.Resume{Job: job.UID}})
 	case "cancel":
 		c.apply(state.Command{Cancel: &state.Cancel{Job: job.UID, Final: planner.FinalOf(job, c.seen)}})
+	case "cordon", "drain":
+		c.apply(state.Command{Cordon: &state.Cordoning{Worker: name, Drain: verb == "drain"}})
+	case "uncordon":
+		c.apply(state.Command{Uncordon: &state.Uncordon{Worker: name}})
 	case "status":
 		c.status(t, job)
 	default:

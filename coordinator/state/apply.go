@@ -5,13 +5,6 @@ import (
 	"maps"
 )
 
-// Event is something that happened to a job or worker, in words for logs.
-type Event struct {
-	Job    uint64 // UID; 0 if it is about a worker alone
-	Worker string
-	Text   string
-}
-
 // Result is what a command has led to beside the new state.
 type Result struct {
 	Job    uint64 // UID of the job that the command was about
@@ -30,7 +23,7 @@ type transition struct {
 // as it was, but for counters, and says why in Result.Err. The same arguments give the same results on every machine.
 func Apply(s *State, index uint64, c Command) (*State, Result) {
 	t := &transition{
-		next:  &State{Index: index, Jobs: maps.Clone(s.Jobs), Workers: maps.Clone(s.Workers)},
+		next:  &State{Index: index, Jobs: maps.Clone(s.Jobs), Workers: maps.Clone(s.Workers), Cordons: s.Cordons, Events: s.Events},
 		nowMS: c.NowMS,
 	}
 	switch {
@@ -46,6 +39,12 @@ func Apply(s *State, index uint64, c Command) (*State, Result) {
 		t.result.Err = t.register(c.Register.Worker)
 	case c.Forget != nil:
 		t.result.Err = t.forget(*c.Forget)
+	case c.Cordon != nil:
+		t.result.Err = t.cordon(*c.Cordon)
+	case c.Uncordon != nil:
+		t.result.Err = t.uncordon(*c.Uncordon)
+	case c.Wait != nil:
+		t.result.Err = t.wait(*c.Wait)
 	case c.Start != nil:
 		t.result.Err = t.start(*c.Start)
 	case c.MarkRunning != nil:
@@ -83,8 +82,4 @@ func (t *transition) current(uid, generation uint64) (*Job, error) {
 			uid, old.State, old.Generation, generation, ErrStale)
 	}
 	return t.edit(uid)
-}
-
-func (t *transition) event(job uint64, format string, args ...any) {
-	t.result.Events = append(t.result.Events, Event{Job: job, Text: fmt.Sprintf(format, args...)})
 }

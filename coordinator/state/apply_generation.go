@@ -24,7 +24,11 @@ func (t *transition) start(c Start) error {
 	job.Reached = c.StartStep
 	rollback(job, c.StartStep)
 
-	job.State, job.Reason = Starting, c.Reason
+	reason := EventStarted
+	if job.State.Active() {
+		reason = EventReformed
+	}
+	t.move(job, Starting, c.Reason)
 	job.Generation, job.BegunMS, job.Members = c.Generation, t.nowMS, c.Members
 	job.StartStep, job.Source, job.Numerics, job.Progressed = c.StartStep, c.Source, c.Numerics, false
 	if job.StartedMS == 0 {
@@ -34,7 +38,7 @@ func (t *transition) start(c Start) error {
 	for i, m := range c.Members {
 		names[i] = m.Worker
 	}
-	t.event(job.UID, "generation %d starts at step %d with %s: %s", c.Generation, c.StartStep, strings.Join(names, ", "), c.Reason)
+	t.event(job, reason, "generation %d starts at step %d with %s: %s", c.Generation, c.StartStep, strings.Join(names, ", "), c.Reason)
 	return nil
 }
 
@@ -84,8 +88,8 @@ func (t *transition) markRunning(c MarkRunning) error {
 
 func (t *transition) running(job *Job) {
 	if job.State == Starting {
-		job.State, job.Reason = Running, ""
-		t.event(job.UID, "generation %d runs", job.Generation)
+		t.move(job, Running, "")
+		t.event(job, EventRunning, "generation %d runs", job.Generation)
 	}
 }
 
@@ -97,12 +101,16 @@ func (t *transition) endGeneration(c EndGeneration) error {
 	switch c.To {
 	case Waiting, Paused:
 		t.close(job, c.Final, c.Blameless, c.To == Paused)
-		job.State, job.Reason = c.To, c.Reason
+		t.move(job, c.To, c.Reason)
 		why := c.Reason
 		if why == "" {
 			why = "as asked"
 		}
-		t.event(job.UID, "generation %d ends at step %d, the job is %s: %s", c.Generation, job.Committed(), c.To, why)
+		reason := EventPaused
+		if c.To == Waiting {
+			reason = EventSuspended
+		}
+		t.event(job, reason, "generation %d ends at step %d, the job is %s: %s", c.Generation, job.Committed(), c.To, why)
 	case Completed, Failed:
 		t.close(job, c.Final, c.Blameless, c.To == Completed)
 		t.end(job, c.To, c.Reason)

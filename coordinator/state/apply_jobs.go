@@ -22,14 +22,14 @@ func (t *transition) submit(index uint64, c Submit) error {
 	}
 	job := &Job{
 		UID: index, Name: c.Name, Labels: c.Labels, RequestID: c.RequestID, Priority: c.Priority, Spec: c.Spec, Need: n,
-		State: Waiting, SubmittedMS: t.nowMS,
+		State: Waiting, SubmittedMS: t.nowMS, SinceMS: t.nowMS,
 	}
 	if n.Numerics != AutoNumerics {
 		job.Numerics = n.Numerics
 	}
 	t.next.Jobs[index] = job
 	t.result.Job = index
-	t.event(index, "submitted as %q", c.Name)
+	t.event(job, EventSubmitted, "submitted as %q", c.Name)
 	return nil
 }
 
@@ -40,15 +40,15 @@ func (t *transition) pause(c Pause) error {
 	}
 	switch job.State {
 	case Waiting:
-		job.State, job.Reason = Paused, ""
-		t.event(job.UID, "paused while it waited")
+		t.move(job, Paused, "")
+		t.event(job, EventPaused, "paused while it waited")
 	case Starting: // no step has been committed in this generation
 		t.close(job, c.Final, false, true)
-		job.State, job.Reason = Paused, ""
-		t.event(job.UID, "paused before generation %d did a step", job.Generation)
+		t.move(job, Paused, "")
+		t.event(job, EventPaused, "paused before generation %d did a step", job.Generation)
 	case Running:
-		job.State, job.Reason = Pausing, ""
-		t.event(job.UID, "pausing at the next step")
+		t.move(job, Pausing, "")
+		t.event(job, EventPausing, "pausing at the next step")
 	}
 	return nil
 }
@@ -62,8 +62,9 @@ func (t *transition) resume(c Resume) error {
 	case Pausing:
 		return fmt.Errorf("resume job %q: it is still pausing, resume it when it is paused: %w", job.Name, ErrPausing)
 	case Paused:
-		job.State, job.Reason, job.Fruitless = Waiting, "", 0
-		t.event(job.UID, "resumed")
+		t.move(job, Waiting, "")
+		job.Fruitless = 0
+		t.event(job, EventResumed, "resumed")
 	}
 	return nil
 }
@@ -96,10 +97,34 @@ func (t *transition) living(verb string, uid uint64) (*Job, error) {
 
 // end puts a job into one of its end states.
 func (t *transition) end(job *Job, to JobState, reason string) {
-	job.State, job.Reason, job.EndedMS = to, reason, t.nowMS
+	t.move(job, to, reason)
+	job.EndedMS = t.nowMS
+	happened := map[JobState]EventReason{Completed: EventCompleted, Failed: EventFailed, Cancelled: EventCancelled}[to]
 	if reason == "" {
-		t.event(job.UID, "%s at step %d", to, job.Committed())
+		t.event(job, happened, "%s at step %d", to, job.Committed())
 		return
 	}
-	t.event(job.UID, "%s at step %d: %s", to, job.Committed(), reason)
+	t.event(job, happened, "%s at step %d: %s", to, job.Committed(), reason)
+}
+
+// move puts a job into a state.
+func (t *transition) move(job *Job, to JobState, reason string) {
+	if to != job.State {
+		job.SinceMS = t.nowMS
+	}
+	job.State, job.Reason, job.Waits = to, reason, nil
+}
+
+// wait notes what a job waits for.
+func (t *transition) wait(c Wait) error {
+	job, err := t.living("wait", c.Job)
+	if err != nil {
+		return err
+	}
+	if job.State != Waiting {
+		return fmt.Errorf("note what job %q waits for: it is %s: %w", job.Name, job.State, ErrStale)
+	}
+	job.Waits = &Waits{For: c.For, AtMS: t.nowMS}
+	t.event(job, EventWaiting, "waits: %s", c.For)
+	return nil
 }

@@ -29,12 +29,15 @@ func (t *transition) progress(c Progress) error {
 				job.Plan.SamplesPerEpoch, job.Plan.StepsTotal, c.Plan.SamplesPerEpoch, c.Plan.StepsTotal))
 			return fmt.Errorf("job %q: %w", job.Name, ErrPlanChanged)
 		}
+		if job.Plan == nil {
+			t.event(job, EventIndexed, "the data set has %d samples an epoch, the job %d steps", c.Plan.SamplesPerEpoch, c.Plan.StepsTotal)
+		}
 		job.Plan, job.PlanGeneration, job.Shards = c.Plan, c.Generation, c.Shards
 	}
 	refused := t.commit(job, c.Ledger)
-	addCheckpoints(job, c.Checkpoints, c.Removed)
+	t.addCheckpoints(job, c.Checkpoints, c.Removed)
 	for _, e := range c.Evaluations {
-		addEvaluation(job, e)
+		t.addEvaluation(job, e)
 	}
 	if len(c.EpochLosses) > len(job.EpochLosses) {
 		job.EpochLosses = slices.Clone(c.EpochLosses)
@@ -42,10 +45,12 @@ func (t *transition) progress(c Progress) error {
 	for _, sample := range c.Corrupt {
 		if at, known := slices.BinarySearch(job.Corrupt, sample); !known {
 			job.Corrupt = slices.Insert(slices.Clone(job.Corrupt), at, sample)
+			t.event(job, EventCorrupt, "a sample that cannot be decoded was replaced: %s", sample)
 		}
 	}
-	if c.Exported != "" {
+	if c.Exported != "" && c.Exported != job.Exported {
 		job.Exported = c.Exported
+		t.event(job, EventExported, "the encoder is at %s", c.Exported)
 	}
 	return refused
 }
@@ -79,11 +84,12 @@ func (t *transition) commit(job *Job, entries []Entry) error {
 }
 
 // addCheckpoints adds those within the committed steps, in step order, and drops removed ones; the newest always stays.
-func addCheckpoints(job *Job, added []Checkpoint, removed []string) {
+func (t *transition) addCheckpoints(job *Job, added []Checkpoint, removed []string) {
 	list := slices.Clone(job.Checkpoints)
 	for _, c := range added {
 		if c.URI != "" && c.Step <= job.Committed() && (len(list) == 0 || c.Step > list[len(list)-1].Step) {
 			list = append(list, c)
+			t.event(job, EventCheckpoint, "checkpoint of step %d: %s", c.Step, c.URI)
 		}
 	}
 	for _, uri := range removed {
@@ -95,7 +101,7 @@ func addCheckpoints(job *Job, added []Checkpoint, removed []string) {
 }
 
 // addEvaluation puts e in step order; values of a step that is there already are added to it, those known stay.
-func addEvaluation(job *Job, e Evaluation) {
+func (t *transition) addEvaluation(job *Job, e Evaluation) {
 	if e.Step > job.Committed() {
 		return
 	}
@@ -111,6 +117,7 @@ func addEvaluation(job *Job, e Evaluation) {
 	})
 	if !known {
 		job.Evaluations = slices.Insert(list, at, e)
+		t.event(job, EventEvaluated, "evaluated at step %d%s", e.Step, e.summary())
 		return
 	}
 	values := maps.Clone(e.Values)

@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -17,7 +18,7 @@ func (t *transition) register(w Worker) error {
 	old, known := t.next.Workers[w.ID]
 	switch {
 	case !known:
-		t.worker(w.ID, "registered with incarnation %d", w.Incarnation)
+		t.worker(w.ID, EventRegistered, "registered with incarnation %d", w.Incarnation)
 	case old.Incarnation == w.Incarnation:
 		w.RegisteredMS, w.Replaced = old.RegisteredMS, old.Replaced
 	case slices.Contains(old.Replaced, w.Incarnation):
@@ -25,7 +26,7 @@ func (t *transition) register(w Worker) error {
 	default:
 		w.Replaced = append(slices.Clone(old.Replaced), old.Incarnation)
 		w.Replaced = w.Replaced[max(0, len(w.Replaced)-replacedKept):]
-		t.worker(w.ID, "incarnation %d replaces %d", w.Incarnation, old.Incarnation)
+		t.worker(w.ID, EventReplaced, "incarnation %d replaces %d", w.Incarnation, old.Incarnation)
 	}
 	t.next.Workers[w.ID] = &w
 	return nil
@@ -40,10 +41,48 @@ func (t *transition) forget(c Forget) error {
 		return fmt.Errorf("forget worker %q: job %d: %w", c.ID, job.UID, ErrBusy)
 	}
 	delete(t.next.Workers, c.ID)
-	t.worker(c.ID, "forgotten")
+	t.worker(c.ID, EventForgotten, "forgotten")
 	return nil
 }
 
-func (t *transition) worker(id, format string, args ...any) {
-	t.result.Events = append(t.result.Events, Event{Worker: id, Text: fmt.Sprintf(format, args...)})
+// cordon keeps a worker id from new work. What is asked twice is done once; a drain is not weakened.
+func (t *transition) cordon(c Cordoning) error {
+	old, cordoned := t.next.Cordons[c.Worker]
+	if t.next.Workers[c.Worker] == nil && !cordoned {
+		return fmt.Errorf("cordon worker %q: %w", c.Worker, ErrNoWorker)
+	}
+	if cordoned && (old.Drain || !c.Drain) {
+		return nil
+	}
+	t.setCordon(c.Worker, &Cordon{Drain: c.Drain, SinceMS: t.nowMS})
+	if c.Drain {
+		t.worker(c.Worker, EventDraining, "draining: no new work, and its job goes on without it")
+		return nil
+	}
+	t.worker(c.Worker, EventCordoned, "cordoned: no new work")
+	return nil
+}
+
+func (t *transition) uncordon(c Uncordon) error {
+	_, cordoned := t.next.Cordons[c.Worker]
+	if t.next.Workers[c.Worker] == nil && !cordoned {
+		return fmt.Errorf("uncordon worker %q: %w", c.Worker, ErrNoWorker)
+	}
+	if cordoned {
+		t.setCordon(c.Worker, nil)
+		t.worker(c.Worker, EventUncordoned, "takes work again")
+	}
+	return nil
+}
+
+// setCordon sets a worker's cordon, or takes it away.
+func (t *transition) setCordon(worker string, c *Cordon) {
+	next := map[string]Cordon{}
+	maps.Copy(next, t.next.Cordons)
+	if c != nil {
+		next[worker] = *c
+	} else {
+		delete(next, worker)
+	}
+	t.next.Cordons = next
 }

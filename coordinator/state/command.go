@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// CommandVersion is the version of the commands that this package writes and reads.
-const CommandVersion = 1
+// CommandVersion is the newest version of the commands that this package writes and reads. Version 2 has added Cordon, Uncordon and Wait.
+const CommandVersion = 2
 
 // Command is one change that the coordinators agree on. Exactly one of the pointers is set. It is written to the Raft log as JSON.
 type Command struct {
@@ -20,6 +20,9 @@ type Command struct {
 	Cancel        *Cancel        `json:"cancel,omitempty"`
 	Register      *Register      `json:"register,omitempty"`
 	Forget        *Forget        `json:"forget,omitempty"`
+	Cordon        *Cordoning     `json:"cordon,omitempty"`
+	Uncordon      *Uncordon      `json:"uncordon,omitempty"`
+	Wait          *Wait          `json:"wait,omitempty"`
 	Start         *Start         `json:"start,omitempty"`
 	MarkRunning   *MarkRunning   `json:"mark_running,omitempty"`
 	EndGeneration *EndGeneration `json:"end_generation,omitempty"`
@@ -62,6 +65,23 @@ type Register struct {
 type Forget struct {
 	ID          string `json:"id"`
 	Incarnation uint64 `json:"incarnation"`
+}
+
+// Cordoning keeps a worker id from new work.
+type Cordoning struct {
+	Worker string `json:"worker"`
+	Drain  bool   `json:"drain,omitempty"`
+}
+
+// Uncordon takes a Cordoning back.
+type Uncordon struct {
+	Worker string `json:"worker"`
+}
+
+// Wait notes what a waiting job waits for.
+type Wait struct {
+	Job uint64 `json:"job"`
+	For string `json:"for"`
 }
 
 // Start begins the next generation of a job, and ends the current one if there is one.
@@ -126,9 +146,18 @@ type MemberFigure struct {
 	Detail        string `json:"detail,omitempty"`
 }
 
+// version is the oldest version that knows what c holds. Coordinators of an older program can follow a log for as long as nobody uses what
+// they do not know.
+func (c Command) version() int {
+	if c.Cordon != nil || c.Uncordon != nil || c.Wait != nil {
+		return 2
+	}
+	return 1
+}
+
 // Encode writes c for the Raft log.
 func (c Command) Encode() ([]byte, error) {
-	c.Version = CommandVersion
+	c.Version = c.version()
 	data, err := json.Marshal(c)
 	if err != nil {
 		return nil, fmt.Errorf("encode command: %w", err)
@@ -145,8 +174,8 @@ func Decode(data []byte) (Command, error) {
 	if err := json.Unmarshal(data, &head); err != nil {
 		return Command{}, fmt.Errorf("decode command: %w", err)
 	}
-	if head.Version != CommandVersion {
-		return Command{}, fmt.Errorf("decode command of version %d, this program knows version %d: %w", head.Version, CommandVersion, ErrVersion)
+	if head.Version < 1 || head.Version > CommandVersion {
+		return Command{}, fmt.Errorf("decode command of version %d, this program knows versions up to %d: %w", head.Version, CommandVersion, ErrVersion)
 	}
 	var c Command
 	dec := json.NewDecoder(bytes.NewReader(data))

@@ -72,7 +72,7 @@ func command(t *rapid.T, s *state.State) state.Command {
 	}
 	uid := rapid.SampledFrom(uids).Draw(t, "job")
 	worker := func() string { return fmt.Sprint("w", rapid.IntRange(1, 4).Draw(t, "worker")) }
-	switch rapid.IntRange(0, 11).Draw(t, "kind") { // rapid likes small numbers best
+	switch rapid.IntRange(0, 14).Draw(t, "kind") { // rapid likes small numbers best
 	case 0, 4:
 		return start(t, s, uid)
 	case 1:
@@ -93,6 +93,12 @@ func command(t *rapid.T, s *state.State) state.Command {
 		return state.Command{Cancel: &state.Cancel{Job: uid}}
 	case 9:
 		return state.Command{Forget: &state.Forget{ID: worker(), Incarnation: 1}}
+	case 12:
+		return state.Command{Cordon: &state.Cordoning{Worker: worker(), Drain: rapid.Bool().Draw(t, "drain")}}
+	case 13:
+		return state.Command{Uncordon: &state.Uncordon{Worker: worker()}}
+	case 14:
+		return state.Command{Wait: &state.Wait{Job: uid, For: "drawn"}}
 	case 10:
 		return state.Command{EndGeneration: &state.EndGeneration{
 			Job: uid, Generation: generation(t, s, uid), Reason: "drawn", Final: &state.Final{Step: rapid.Uint64Range(0, 30).Draw(t, "reached")},

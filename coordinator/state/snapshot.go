@@ -4,10 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 )
 
-// SnapshotFormat names the format of the snapshots that this package writes and reads.
-const SnapshotFormat = "sslctl-coordinator-state/1"
+// SnapshotFormat names the format of the snapshots that this package writes.
+const SnapshotFormat = "sslctl-coordinator-state/2"
+
+// snapshotFormats are those that this package reads. Format 1 knew no cordons and no events.
+var snapshotFormats = []string{SnapshotFormat, "sslctl-coordinator-state/1"}
 
 type snapshot struct {
 	Format string `json:"format"`
@@ -31,7 +35,7 @@ func Read(r io.Reader) (*State, error) {
 	if err := json.NewDecoder(r).Decode(&raw); err != nil {
 		return nil, fmt.Errorf("read state snapshot: %w", err)
 	}
-	if raw.Format != SnapshotFormat {
+	if !slices.Contains(snapshotFormats, raw.Format) {
 		return nil, fmt.Errorf("read state snapshot of format %q, this program knows %q: %w", raw.Format, SnapshotFormat, ErrVersion)
 	}
 	s := New()

@@ -39,9 +39,17 @@ const AutoNumerics = "auto"
 
 // State is everything that the coordinators have agreed on.
 type State struct {
-	Index   uint64             `json:"index"`   // of the last command applied
-	Jobs    map[uint64]*Job    `json:"jobs"`    // by UID
-	Workers map[string]*Worker `json:"workers"` // by id
+	Index   uint64             `json:"index"`             // of the last command applied
+	Jobs    map[uint64]*Job    `json:"jobs"`              // by UID
+	Workers map[string]*Worker `json:"workers"`           // by id
+	Cordons map[string]Cordon  `json:"cordons,omitempty"` // by worker id; they outlive the worker's process
+	Events  []Event            `json:"events,omitempty"`  // of workers and of deleted jobs, oldest first
+}
+
+// Cordon keeps a worker id from new work.
+type Cordon struct {
+	Drain   bool  `json:"drain,omitempty"` // its job is to go on without it
+	SinceMS int64 `json:"since_ms"`
 }
 
 // New is the state before the first command.
@@ -69,7 +77,9 @@ type Job struct {
 	Need      Requirements      `json:"need"`
 
 	State       JobState `json:"state"`
-	Reason      string   `json:"reason,omitempty"` // why it is in this state
+	Reason      string   `json:"reason,omitempty"`   // why it is in this state
+	SinceMS     int64    `json:"since_ms,omitempty"` // when it came into this state
+	Waits       *Waits   `json:"waits,omitempty"`    // while it is Waiting, what was last noted of what it waits for
 	SubmittedMS int64    `json:"submitted_ms"`
 	StartedMS   int64    `json:"started_ms,omitempty"` // of the first generation
 	EndedMS     int64    `json:"ended_ms,omitempty"`
@@ -97,6 +107,13 @@ type Job struct {
 	Repeated uint64   `json:"repeated"` // steps done more than once
 	Last     Figures  `json:"last"`     // when the last generation ended
 	Rejected Rejected `json:"rejected"`
+	Events   []Event  `json:"events,omitempty"` // oldest first
+}
+
+// Waits is what a job was waiting for at some time.
+type Waits struct {
+	For  string `json:"for"`
+	AtMS int64  `json:"at_ms"`
 }
 
 // Source is the checkpoint that a generation starts from; empty for a fresh start.
@@ -215,6 +232,9 @@ func (s *State) Assigned(worker string, incarnation uint64) (*Job, int) {
 	}
 	return nil, 0
 }
+
+// Since is when the job came into its state.
+func (j *Job) Since() int64 { return max(j.SinceMS, j.SubmittedMS) } // a job of an older program has no SinceMS
 
 // Committed is the number of committed steps.
 func (j *Job) Committed() uint64 { return j.Ledger.End() }

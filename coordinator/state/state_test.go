@@ -81,13 +81,13 @@ func TestLedgerAgainstPlainList(t *testing.T) {
 }
 
 func TestVersions(t *testing.T) {
-	if _, err := state.Decode([]byte(`{"version":2,"later":{}}`)); !errors.Is(err, state.ErrVersion) {
+	if _, err := state.Decode([]byte(`{"version":3,"later":{}}`)); !errors.Is(err, state.ErrVersion) {
 		t.Errorf("a command of a newer program gave %v", err)
 	}
 	if _, err := state.Decode([]byte(`{"version":1,"later":{}}`)); err == nil {
 		t.Error("a command with an unknown part was read")
 	}
-	if _, err := state.Read(strings.NewReader(`{"format":"sslctl-coordinator-state/2","state":{}}`)); !errors.Is(err, state.ErrVersion) {
+	if _, err := state.Read(strings.NewReader(`{"format":"sslctl-coordinator-state/3","state":{}}`)); !errors.Is(err, state.ErrVersion) {
 		t.Errorf("a snapshot of a newer program gave %v", err)
 	}
 	if _, err := state.Read(bytes.NewReader([]byte("x"))); err == nil {

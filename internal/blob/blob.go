@@ -15,6 +15,7 @@ type Object struct {
 	Size     int64  // bytes
 	Version  string // differs after each change of the content: the ETag, or a file's modification time
 	Modified time.Time
+	MD5      string // of the content, in hex, where the store tells one: S3 does for objects put whole, though not for encrypted ones
 }
 
 // Bucket is a set of objects under one URI. Keys are relative to that URI, with "/" between their elements; no element is empty, "." or

@@ -3,6 +3,8 @@ package blob
 import (
 	"cmp"
 	"context"
+	"crypto/md5"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -157,7 +159,12 @@ func (s *s3) Stat(ctx context.Context, key string) (Object, error) {
 }
 
 func s3Object(key string, info minio.ObjectInfo) Object {
-	return Object{Key: key, Size: info.Size, Version: strings.Trim(info.ETag, `"`), Modified: info.LastModified}
+	tag := strings.Trim(info.ETag, `"`)
+	o := Object{Key: key, Size: info.Size, Version: tag, Modified: info.LastModified}
+	if sum, err := hex.DecodeString(tag); err == nil && len(sum) == md5.Size {
+		o.MD5 = tag // the tag of an object that was put in parts ends in their number
+	}
+	return o
 }
 
 func (s *s3) List(ctx context.Context, prefix string) ([]Object, error) {

@@ -1,7 +1,7 @@
-// Package memorybank keeps the negatives that queries are contrasted with: a first-in-first-out queue of keys (He et al., "Momentum
-// contrast for unsupervised visual representation learning", CVPR 2020, §3.2), cut into one shard for each virtual rank. Shard v holds
-// the newest keys of virtual rank v alone, so an owner appends without asking anybody, and the shards together are the global queue
-// whenever the batch divides its size.
+// Package memorybank keeps the vectors that queries are contrasted with, cut into one shard for each virtual rank. A Shard is its part of a
+// first-in-first-out queue of keys (He et al., "Momentum contrast for unsupervised visual representation learning", CVPR 2020, §3.2): it holds
+// the newest keys of one virtual rank alone, so an owner appends without asking anybody, and the shards together are the global queue whenever
+// the batch divides its size. Samples is its part of a bank with a slot for each sample.
 package memorybank
 
 import (

@@ -16,12 +16,6 @@ import (
 // The bank is sharded. For each shard v the owner computes (m_v, l_v, o_v) below in one pass of tiles; what is shared is 2 numbers a query.
 // The logits are never held: scratch is one tile a thread.
 
-// Tile sizes: a tile of scores (queries × keys) stays in the L2 cache beside its rows of keys.
-const (
-	tileQueries = 64
-	tileKeys    = 256
-)
-
 // BankPart is one shard's part of the softmax over the bank, for B queries of width d:
 //
 //	m = max_j s_j,  l = Σ_j e^{s_j − m},  o = Σ_j e^{s_j − m}·k_j
@@ -39,40 +33,44 @@ func NewBankPart(queries, d int) *BankPart {
 // the keys and the running maximum rescales what came before (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018), so
 // the result depends on nothing but the arguments.
 func (p *BankPart) Compute(q, keys []float32, d int, tau float32) {
-	queries, n := len(p.M), len(keys)/d
-	blocks := (queries + tileQueries - 1) / tileQueries
-	simd.Parallel(blocks, func(b int) {
-		lo, hi := b*tileQueries, min((b+1)*tileQueries, queries)
-		part := BankPart{M: p.M[lo:hi], L: p.L[lo:hi], O: p.O[lo*d : hi*d]}
-		part.computeBlock(q[lo*d:hi*d], keys, n, d, 1/tau)
+	p.ComputeDrawn(q, Drawn{Rows: keys, D: d}, tau)
+}
+
+// ComputeDrawn is Compute over those of a shard's unit vectors that a step has drawn, of which there may be none. The vector at a query's
+// Hidden place counts for nothing. m is −∞ where nothing is left.
+func (p *BankPart) ComputeDrawn(q []float32, keys Drawn, tau float32) {
+	eachBlock(len(p.M), func(lo, hi int) {
+		part := BankPart{M: p.M[lo:hi], L: p.L[lo:hi], O: p.O[lo*keys.D : hi*keys.D]}
+		part.computeBlock(q[lo*keys.D:hi*keys.D], keys, lo, 1/tau)
 	})
 }
 
-func (p *BankPart) computeBlock(q, keys []float32, n, d int, invTau float32) {
-	rows := len(p.M)
-	tile := tiles.get()
-	defer tiles.put(tile)
+func (p *BankPart) computeBlock(q []float32, keys Drawn, first int, invTau float32) {
+	rows, d := len(p.M), keys.D
 	for i := range p.M {
 		p.M[i], p.L[i] = float32(math.Inf(-1)), 0
 	}
 	clear(p.O)
-	for at := 0; at < n; at += tileKeys {
-		width := min(tileKeys, n-at)
-		block := keys[at*d : (at+width)*d]
-		scores := tile[:rows*width]
-		simd.Gemm(false, true, rows, width, d, invTau, q, d, block, d, 0, scores, width)
+	keys.eachTile(q, rows, invTau, func(at, width int, block, scores []float32) {
 		for i := range rows {
 			s := scores[i*width : (i+1)*width]
+			if hidden := keys.hidden(first+i) - at; hidden >= 0 && hidden < width {
+				s[hidden] = float32(math.Inf(-1))
+			}
 			if m := simd.Max(s); m > p.M[i] {
 				shrink := simd.Exp1(p.M[i] - m) // 0 for the first tile: e^{−∞}
 				p.L[i] *= shrink
 				simd.Scale(p.O[i*d:(i+1)*d], shrink)
 				p.M[i] = m
 			}
+			if math.IsInf(float64(p.M[i]), -1) { // nothing but the hidden one so far
+				clear(s)
+				continue
+			}
 			p.L[i] += simd.ExpSum(s, s, p.M[i])
 		}
 		simd.Gemm(false, false, rows, d, width, 1, scores, width, block, d, 1, p.O, d)
-	}
+	})
 }
 
 // BankMerge is the softmax over the positive and every shard, for all B queries. Every rank computes it from the same gathered values in
@@ -130,27 +128,5 @@ func QueryGradient(dq, weighted, positives, pPlus []float32, d int, tau, scale f
 		for j := i * d; j < (i+1)*d; j++ {
 			dq[j] = f * (weighted[j] - float32((1-p)*positives[j]))
 		}
-	}
-}
-
-// tilePool hands out score tiles and takes them back.
-type tilePool chan []float32
-
-// tiles holds as many idle tiles as are ever likely to be in use; more are made when needed and dropped afterwards.
-var tiles = make(tilePool, 64)
-
-func (p tilePool) get() []float32 {
-	select {
-	case t := <-p:
-		return t
-	default:
-		return make([]float32, tileQueries*tileKeys)
-	}
-}
-
-func (p tilePool) put(t []float32) {
-	select {
-	case p <- t:
-	default:
 	}
 }

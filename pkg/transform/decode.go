@@ -25,6 +25,15 @@ var decoders = []struct {
 	{"npy", decodeNPY},
 }
 
+// Members are the names of the members that Decode makes an image from.
+func Members() []string {
+	names := make([]string, len(decoders))
+	for i, d := range decoders {
+		names[i] = d.member
+	}
+	return names
+}
+
 // Decode makes an image from the first of the members "png", "jpg", "jpeg" and "npy" that a sample has. With channels 1 or 3 it is
 // converted to grey (luma weights 0.299, 0.587, 0.114) or RGB; 0 takes it as it is. Transparency is dropped: colours count as stored,
 // unblended, as in PIL. An npy array is (H, W) or (H, W, C), C order, of uint8 (255 is 1) or of float32 in [0, 1]. Errors name the member

@@ -207,7 +207,7 @@ func TestBadInputSamples(t *testing.T) {
 	})
 	t.Run("corrupt, one allowed", func(t *testing.T) {
 		digests := map[string]string{}
-		for _, workers := range []string{"1", "2"} {
+		for _, workers := range []string{"1", "2", "3"} {
 			o := succeed(t, t.TempDir(), nil, "up", job, "--workers", workers, "--coordinators", "1", "-o", "json", "--set", unmeasured, "--set", uri, "--set", "spec.dataset.maxCorrupt=1")
 			var ended struct {
 				State, Digest  string

@@ -149,7 +149,7 @@ func TestBadInputJobNames(t *testing.T) {
 			t.Errorf("%v prints %d lines, want one: %q and\n%s", arguments, lines, o.stdout, o.stderr)
 		}
 	}
-	try(5, []string{`sslctl: reading job small: there is no job "small": no job was ever submitted`}, "status", "small")
+	try(5, []string{`sslctl: reading job small: there is no job "small": no job is listed`}, "status", "small")
 	for _, name := range []string{"small", "smaller", "other"} {
 		c.sslctl("submit", job, "--detach", "--set", "metadata.name="+name)
 	}

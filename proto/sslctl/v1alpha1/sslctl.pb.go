@@ -2578,9 +2578,12 @@ type Worker struct {
 	Numerics      []string               `protobuf:"bytes,5,rep,name=numerics,proto3" json:"numerics,omitempty"`
 	Labels        map[string]string      `protobuf:"bytes,6,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Cores         int32                  `protobuf:"varint,7,opt,name=cores,proto3" json:"cores,omitempty"`
-	State         string                 `protobuf:"bytes,8,opt,name=state,proto3" json:"state,omitempty"` // free, busy, lost, leaving
+	State         string                 `protobuf:"bytes,8,opt,name=state,proto3" json:"state,omitempty"` // free, busy, cordoned, draining, leaving, lost, away
 	JobUid        string                 `protobuf:"bytes,9,opt,name=job_uid,json=jobUid,proto3" json:"job_uid,omitempty"`
 	LastSeenMsAgo int64                  `protobuf:"varint,10,opt,name=last_seen_ms_ago,json=lastSeenMsAgo,proto3" json:"last_seen_ms_ago,omitempty"`
+	Cordoned      bool                   `protobuf:"varint,11,opt,name=cordoned,proto3" json:"cordoned,omitempty"` // it gets no new work, whatever its state
+	JobName       string                 `protobuf:"bytes,12,opt,name=job_name,json=jobName,proto3" json:"job_name,omitempty"`
+	Rank          uint32                 `protobuf:"varint,13,opt,name=rank,proto3" json:"rank,omitempty"` // in that job
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2683,6 +2686,536 @@ func (x *Worker) GetLastSeenMsAgo() int64 {
 		return x.LastSeenMsAgo
 	}
 	return 0
+}
+
+func (x *Worker) GetCordoned() bool {
+	if x != nil {
+		return x.Cordoned
+	}
+	return false
+}
+
+func (x *Worker) GetJobName() string {
+	if x != nil {
+		return x.JobName
+	}
+	return ""
+}
+
+func (x *Worker) GetRank() uint32 {
+	if x != nil {
+		return x.Rank
+	}
+	return 0
+}
+
+// Event is something that happened to a job or to a worker.
+type Event struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"` // grows with time; the same on every coordinator
+	UnixMs        int64                  `protobuf:"varint,2,opt,name=unix_ms,json=unixMs,proto3" json:"unix_ms,omitempty"`
+	JobUid        string                 `protobuf:"bytes,3,opt,name=job_uid,json=jobUid,proto3" json:"job_uid,omitempty"` // empty if it is about a worker alone
+	JobName       string                 `protobuf:"bytes,4,opt,name=job_name,json=jobName,proto3" json:"job_name,omitempty"`
+	WorkerId      string                 `protobuf:"bytes,5,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"` // empty if it is about a job alone
+	Generation    uint64                 `protobuf:"varint,6,opt,name=generation,proto3" json:"generation,omitempty"`            // of the job, at that time
+	Step          uint64                 `protobuf:"varint,7,opt,name=step,proto3" json:"step,omitempty"`                        // committed by the job, at that time
+	Reason        string                 `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`                     // one word for programs: Submitted, Started, CheckpointStored, Cordoned, …
+	Message       string                 `protobuf:"bytes,9,opt,name=message,proto3" json:"message,omitempty"`                   // in words
+	Warning       bool                   `protobuf:"varint,10,opt,name=warning,proto3" json:"warning,omitempty"`                 // something went wrong
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Event) Reset() {
+	*x = Event{}
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Event) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Event) ProtoMessage() {}
+
+func (x *Event) ProtoReflect() protoreflect.Message {
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Event.ProtoReflect.Descriptor instead.
+func (*Event) Descriptor() ([]byte, []int) {
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *Event) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Event) GetUnixMs() int64 {
+	if x != nil {
+		return x.UnixMs
+	}
+	return 0
+}
+
+func (x *Event) GetJobUid() string {
+	if x != nil {
+		return x.JobUid
+	}
+	return ""
+}
+
+func (x *Event) GetJobName() string {
+	if x != nil {
+		return x.JobName
+	}
+	return ""
+}
+
+func (x *Event) GetWorkerId() string {
+	if x != nil {
+		return x.WorkerId
+	}
+	return ""
+}
+
+func (x *Event) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Event) GetStep() uint64 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *Event) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Event) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Event) GetWarning() bool {
+	if x != nil {
+		return x.Warning
+	}
+	return false
+}
+
+type ListEventsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           string                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`                         // name or uid; empty: all jobs, and the workers
+	AfterId       uint64                 `protobuf:"varint,2,opt,name=after_id,json=afterId,proto3" json:"after_id,omitempty"` // only newer ones
+	Limit         uint32                 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`                    // only the newest so many; 0: all
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEventsRequest) Reset() {
+	*x = ListEventsRequest{}
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEventsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEventsRequest) ProtoMessage() {}
+
+func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
+func (*ListEventsRequest) Descriptor() ([]byte, []int) {
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ListEventsRequest) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *ListEventsRequest) GetAfterId() uint64 {
+	if x != nil {
+		return x.AfterId
+	}
+	return 0
+}
+
+func (x *ListEventsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type ListEventsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Events        []*Event               `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEventsResponse) Reset() {
+	*x = ListEventsResponse{}
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEventsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEventsResponse) ProtoMessage() {}
+
+func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
+func (*ListEventsResponse) Descriptor() ([]byte, []int) {
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ListEventsResponse) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+type WatchEventsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           string                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	AfterId       uint64                 `protobuf:"varint,2,opt,name=after_id,json=afterId,proto3" json:"after_id,omitempty"`
+	Limit         uint32                 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"` // of those that are there already
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchEventsRequest) Reset() {
+	*x = WatchEventsRequest{}
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchEventsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchEventsRequest) ProtoMessage() {}
+
+func (x *WatchEventsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchEventsRequest.ProtoReflect.Descriptor instead.
+func (*WatchEventsRequest) Descriptor() ([]byte, []int) {
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *WatchEventsRequest) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *WatchEventsRequest) GetAfterId() uint64 {
+	if x != nil {
+		return x.AfterId
+	}
+	return 0
+}
+
+func (x *WatchEventsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type WatchEventsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Event         *Event                 `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchEventsResponse) Reset() {
+	*x = WatchEventsResponse{}
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchEventsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchEventsResponse) ProtoMessage() {}
+
+func (x *WatchEventsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchEventsResponse.ProtoReflect.Descriptor instead.
+func (*WatchEventsResponse) Descriptor() ([]byte, []int) {
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *WatchEventsResponse) GetEvent() *Event {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+type CordonWorkerRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	WorkerId      string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
+	Drain         bool                   `protobuf:"varint,2,opt,name=drain,proto3" json:"drain,omitempty"` // also: its job stores a checkpoint at the next step boundary and goes on without it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CordonWorkerRequest) Reset() {
+	*x = CordonWorkerRequest{}
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CordonWorkerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CordonWorkerRequest) ProtoMessage() {}
+
+func (x *CordonWorkerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CordonWorkerRequest.ProtoReflect.Descriptor instead.
+func (*CordonWorkerRequest) Descriptor() ([]byte, []int) {
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *CordonWorkerRequest) GetWorkerId() string {
+	if x != nil {
+		return x.WorkerId
+	}
+	return ""
+}
+
+func (x *CordonWorkerRequest) GetDrain() bool {
+	if x != nil {
+		return x.Drain
+	}
+	return false
+}
+
+type CordonWorkerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Worker        *Worker                `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CordonWorkerResponse) Reset() {
+	*x = CordonWorkerResponse{}
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CordonWorkerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CordonWorkerResponse) ProtoMessage() {}
+
+func (x *CordonWorkerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CordonWorkerResponse.ProtoReflect.Descriptor instead.
+func (*CordonWorkerResponse) Descriptor() ([]byte, []int) {
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *CordonWorkerResponse) GetWorker() *Worker {
+	if x != nil {
+		return x.Worker
+	}
+	return nil
+}
+
+type UncordonWorkerRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	WorkerId      string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UncordonWorkerRequest) Reset() {
+	*x = UncordonWorkerRequest{}
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UncordonWorkerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UncordonWorkerRequest) ProtoMessage() {}
+
+func (x *UncordonWorkerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UncordonWorkerRequest.ProtoReflect.Descriptor instead.
+func (*UncordonWorkerRequest) Descriptor() ([]byte, []int) {
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *UncordonWorkerRequest) GetWorkerId() string {
+	if x != nil {
+		return x.WorkerId
+	}
+	return ""
+}
+
+type UncordonWorkerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Worker        *Worker                `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UncordonWorkerResponse) Reset() {
+	*x = UncordonWorkerResponse{}
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UncordonWorkerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UncordonWorkerResponse) ProtoMessage() {}
+
+func (x *UncordonWorkerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UncordonWorkerResponse.ProtoReflect.Descriptor instead.
+func (*UncordonWorkerResponse) Descriptor() ([]byte, []int) {
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *UncordonWorkerResponse) GetWorker() *Worker {
+	if x != nil {
+		return x.Worker
+	}
+	return nil
 }
 
 var File_sslctl_v1alpha1_sslctl_proto protoreflect.FileDescriptor
@@ -2919,7 +3452,7 @@ const file_sslctl_v1alpha1_sslctl_proto_rawDesc = "" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x16\n" +
 	"\x06leader\x18\x03 \x01(\bR\x06leader\x12\x14\n" +
 	"\x05state\x18\x04 \x01(\tR\x05state\x12'\n" +
-	"\x10last_seen_ms_ago\x18\x05 \x01(\x03R\rlastSeenMsAgo\"\xea\x02\n" +
+	"\x10last_seen_ms_ago\x18\x05 \x01(\x03R\rlastSeenMsAgo\"\xb5\x03\n" +
 	"\x06Worker\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x12\n" +
@@ -2931,10 +3464,48 @@ const file_sslctl_v1alpha1_sslctl_proto_rawDesc = "" +
 	"\x05state\x18\b \x01(\tR\x05state\x12\x17\n" +
 	"\ajob_uid\x18\t \x01(\tR\x06jobUid\x12'\n" +
 	"\x10last_seen_ms_ago\x18\n" +
-	" \x01(\x03R\rlastSeenMsAgo\x1a9\n" +
+	" \x01(\x03R\rlastSeenMsAgo\x12\x1a\n" +
+	"\bcordoned\x18\v \x01(\bR\bcordoned\x12\x19\n" +
+	"\bjob_name\x18\f \x01(\tR\ajobName\x12\x12\n" +
+	"\x04rank\x18\r \x01(\rR\x04rank\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xe0\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x81\x02\n" +
+	"\x05Event\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x17\n" +
+	"\aunix_ms\x18\x02 \x01(\x03R\x06unixMs\x12\x17\n" +
+	"\ajob_uid\x18\x03 \x01(\tR\x06jobUid\x12\x19\n" +
+	"\bjob_name\x18\x04 \x01(\tR\ajobName\x12\x1b\n" +
+	"\tworker_id\x18\x05 \x01(\tR\bworkerId\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x06 \x01(\x04R\n" +
+	"generation\x12\x12\n" +
+	"\x04step\x18\a \x01(\x04R\x04step\x12\x16\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\x12\x18\n" +
+	"\amessage\x18\t \x01(\tR\amessage\x12\x18\n" +
+	"\awarning\x18\n" +
+	" \x01(\bR\awarning\"V\n" +
+	"\x11ListEventsRequest\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\tR\x03job\x12\x19\n" +
+	"\bafter_id\x18\x02 \x01(\x04R\aafterId\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\"D\n" +
+	"\x12ListEventsResponse\x12.\n" +
+	"\x06events\x18\x01 \x03(\v2\x16.sslctl.v1alpha1.EventR\x06events\"W\n" +
+	"\x12WatchEventsRequest\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\tR\x03job\x12\x19\n" +
+	"\bafter_id\x18\x02 \x01(\x04R\aafterId\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\"C\n" +
+	"\x13WatchEventsResponse\x12,\n" +
+	"\x05event\x18\x01 \x01(\v2\x16.sslctl.v1alpha1.EventR\x05event\"H\n" +
+	"\x13CordonWorkerRequest\x12\x1b\n" +
+	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x14\n" +
+	"\x05drain\x18\x02 \x01(\bR\x05drain\"G\n" +
+	"\x14CordonWorkerResponse\x12/\n" +
+	"\x06worker\x18\x01 \x01(\v2\x17.sslctl.v1alpha1.WorkerR\x06worker\"4\n" +
+	"\x15UncordonWorkerRequest\x12\x1b\n" +
+	"\tworker_id\x18\x01 \x01(\tR\bworkerId\"I\n" +
+	"\x16UncordonWorkerResponse\x12/\n" +
+	"\x06worker\x18\x01 \x01(\v2\x17.sslctl.v1alpha1.WorkerR\x06worker*\xe0\x01\n" +
 	"\bJobState\x12\x19\n" +
 	"\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11JOB_STATE_WAITING\x10\x01\x12\x16\n" +
@@ -2969,10 +3540,15 @@ const file_sslctl_v1alpha1_sslctl_proto_rawDesc = "" +
 	"\x06Cancel\x12\x1e.sslctl.v1alpha1.CancelRequest\x1a\x1f.sslctl.v1alpha1.CancelResponse2\xb4\x01\n" +
 	"\rWorkerService\x12O\n" +
 	"\bRegister\x12 .sslctl.v1alpha1.RegisterRequest\x1a!.sslctl.v1alpha1.RegisterResponse\x12R\n" +
-	"\tHeartbeat\x12!.sslctl.v1alpha1.HeartbeatRequest\x1a\".sslctl.v1alpha1.HeartbeatResponse2g\n" +
+	"\tHeartbeat\x12!.sslctl.v1alpha1.HeartbeatRequest\x1a\".sslctl.v1alpha1.HeartbeatResponse2\xda\x03\n" +
 	"\x0eClusterService\x12U\n" +
 	"\n" +
-	"GetCluster\x12\".sslctl.v1alpha1.GetClusterRequest\x1a#.sslctl.v1alpha1.GetClusterResponseB9Z7github.com/sslctl/sslctl/proto/sslctl/v1alpha1;sslctlv1b\x06proto3"
+	"GetCluster\x12\".sslctl.v1alpha1.GetClusterRequest\x1a#.sslctl.v1alpha1.GetClusterResponse\x12U\n" +
+	"\n" +
+	"ListEvents\x12\".sslctl.v1alpha1.ListEventsRequest\x1a#.sslctl.v1alpha1.ListEventsResponse\x12Z\n" +
+	"\vWatchEvents\x12#.sslctl.v1alpha1.WatchEventsRequest\x1a$.sslctl.v1alpha1.WatchEventsResponse0\x01\x12[\n" +
+	"\fCordonWorker\x12$.sslctl.v1alpha1.CordonWorkerRequest\x1a%.sslctl.v1alpha1.CordonWorkerResponse\x12a\n" +
+	"\x0eUncordonWorker\x12&.sslctl.v1alpha1.UncordonWorkerRequest\x1a'.sslctl.v1alpha1.UncordonWorkerResponseB9Z7github.com/sslctl/sslctl/proto/sslctl/v1alpha1;sslctlv1b\x06proto3"
 
 var (
 	file_sslctl_v1alpha1_sslctl_proto_rawDescOnce sync.Once
@@ -2987,59 +3563,68 @@ func file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP() []byte {
 }
 
 var file_sslctl_v1alpha1_sslctl_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_sslctl_v1alpha1_sslctl_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_sslctl_v1alpha1_sslctl_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_sslctl_v1alpha1_sslctl_proto_goTypes = []any{
-	(JobState)(0),              // 0: sslctl.v1alpha1.JobState
-	(Phase)(0),                 // 1: sslctl.v1alpha1.Phase
-	(Directive)(0),             // 2: sslctl.v1alpha1.Directive
-	(*Job)(nil),                // 3: sslctl.v1alpha1.Job
-	(*ShardAssignment)(nil),    // 4: sslctl.v1alpha1.ShardAssignment
-	(*Member)(nil),             // 5: sslctl.v1alpha1.Member
-	(*Evaluation)(nil),         // 6: sslctl.v1alpha1.Evaluation
-	(*Checkpoint)(nil),         // 7: sslctl.v1alpha1.Checkpoint
-	(*LedgerEntry)(nil),        // 8: sslctl.v1alpha1.LedgerEntry
-	(*SubmitRequest)(nil),      // 9: sslctl.v1alpha1.SubmitRequest
-	(*SubmitResponse)(nil),     // 10: sslctl.v1alpha1.SubmitResponse
-	(*GetRequest)(nil),         // 11: sslctl.v1alpha1.GetRequest
-	(*GetResponse)(nil),        // 12: sslctl.v1alpha1.GetResponse
-	(*ListRequest)(nil),        // 13: sslctl.v1alpha1.ListRequest
-	(*ListResponse)(nil),       // 14: sslctl.v1alpha1.ListResponse
-	(*WatchRequest)(nil),       // 15: sslctl.v1alpha1.WatchRequest
-	(*WatchResponse)(nil),      // 16: sslctl.v1alpha1.WatchResponse
-	(*PauseRequest)(nil),       // 17: sslctl.v1alpha1.PauseRequest
-	(*PauseResponse)(nil),      // 18: sslctl.v1alpha1.PauseResponse
-	(*ResumeRequest)(nil),      // 19: sslctl.v1alpha1.ResumeRequest
-	(*ResumeResponse)(nil),     // 20: sslctl.v1alpha1.ResumeResponse
-	(*CancelRequest)(nil),      // 21: sslctl.v1alpha1.CancelRequest
-	(*CancelResponse)(nil),     // 22: sslctl.v1alpha1.CancelResponse
-	(*RegisterRequest)(nil),    // 23: sslctl.v1alpha1.RegisterRequest
-	(*RegisterResponse)(nil),   // 24: sslctl.v1alpha1.RegisterResponse
-	(*Failure)(nil),            // 25: sslctl.v1alpha1.Failure
-	(*HeartbeatRequest)(nil),   // 26: sslctl.v1alpha1.HeartbeatRequest
-	(*Plan)(nil),               // 27: sslctl.v1alpha1.Plan
-	(*HeartbeatResponse)(nil),  // 28: sslctl.v1alpha1.HeartbeatResponse
-	(*Assignment)(nil),         // 29: sslctl.v1alpha1.Assignment
-	(*GetClusterRequest)(nil),  // 30: sslctl.v1alpha1.GetClusterRequest
-	(*GetClusterResponse)(nil), // 31: sslctl.v1alpha1.GetClusterResponse
-	(*Coordinator)(nil),        // 32: sslctl.v1alpha1.Coordinator
-	(*Worker)(nil),             // 33: sslctl.v1alpha1.Worker
-	nil,                        // 34: sslctl.v1alpha1.Job.LabelsEntry
-	nil,                        // 35: sslctl.v1alpha1.Job.MetricsEntry
-	nil,                        // 36: sslctl.v1alpha1.Evaluation.ValuesEntry
-	nil,                        // 37: sslctl.v1alpha1.RegisterRequest.LabelsEntry
-	nil,                        // 38: sslctl.v1alpha1.HeartbeatRequest.MetricsEntry
-	nil,                        // 39: sslctl.v1alpha1.Worker.LabelsEntry
+	(JobState)(0),                  // 0: sslctl.v1alpha1.JobState
+	(Phase)(0),                     // 1: sslctl.v1alpha1.Phase
+	(Directive)(0),                 // 2: sslctl.v1alpha1.Directive
+	(*Job)(nil),                    // 3: sslctl.v1alpha1.Job
+	(*ShardAssignment)(nil),        // 4: sslctl.v1alpha1.ShardAssignment
+	(*Member)(nil),                 // 5: sslctl.v1alpha1.Member
+	(*Evaluation)(nil),             // 6: sslctl.v1alpha1.Evaluation
+	(*Checkpoint)(nil),             // 7: sslctl.v1alpha1.Checkpoint
+	(*LedgerEntry)(nil),            // 8: sslctl.v1alpha1.LedgerEntry
+	(*SubmitRequest)(nil),          // 9: sslctl.v1alpha1.SubmitRequest
+	(*SubmitResponse)(nil),         // 10: sslctl.v1alpha1.SubmitResponse
+	(*GetRequest)(nil),             // 11: sslctl.v1alpha1.GetRequest
+	(*GetResponse)(nil),            // 12: sslctl.v1alpha1.GetResponse
+	(*ListRequest)(nil),            // 13: sslctl.v1alpha1.ListRequest
+	(*ListResponse)(nil),           // 14: sslctl.v1alpha1.ListResponse
+	(*WatchRequest)(nil),           // 15: sslctl.v1alpha1.WatchRequest
+	(*WatchResponse)(nil),          // 16: sslctl.v1alpha1.WatchResponse
+	(*PauseRequest)(nil),           // 17: sslctl.v1alpha1.PauseRequest
+	(*PauseResponse)(nil),          // 18: sslctl.v1alpha1.PauseResponse
+	(*ResumeRequest)(nil),          // 19: sslctl.v1alpha1.ResumeRequest
+	(*ResumeResponse)(nil),         // 20: sslctl.v1alpha1.ResumeResponse
+	(*CancelRequest)(nil),          // 21: sslctl.v1alpha1.CancelRequest
+	(*CancelResponse)(nil),         // 22: sslctl.v1alpha1.CancelResponse
+	(*RegisterRequest)(nil),        // 23: sslctl.v1alpha1.RegisterRequest
+	(*RegisterResponse)(nil),       // 24: sslctl.v1alpha1.RegisterResponse
+	(*Failure)(nil),                // 25: sslctl.v1alpha1.Failure
+	(*HeartbeatRequest)(nil),       // 26: sslctl.v1alpha1.HeartbeatRequest
+	(*Plan)(nil),                   // 27: sslctl.v1alpha1.Plan
+	(*HeartbeatResponse)(nil),      // 28: sslctl.v1alpha1.HeartbeatResponse
+	(*Assignment)(nil),             // 29: sslctl.v1alpha1.Assignment
+	(*GetClusterRequest)(nil),      // 30: sslctl.v1alpha1.GetClusterRequest
+	(*GetClusterResponse)(nil),     // 31: sslctl.v1alpha1.GetClusterResponse
+	(*Coordinator)(nil),            // 32: sslctl.v1alpha1.Coordinator
+	(*Worker)(nil),                 // 33: sslctl.v1alpha1.Worker
+	(*Event)(nil),                  // 34: sslctl.v1alpha1.Event
+	(*ListEventsRequest)(nil),      // 35: sslctl.v1alpha1.ListEventsRequest
+	(*ListEventsResponse)(nil),     // 36: sslctl.v1alpha1.ListEventsResponse
+	(*WatchEventsRequest)(nil),     // 37: sslctl.v1alpha1.WatchEventsRequest
+	(*WatchEventsResponse)(nil),    // 38: sslctl.v1alpha1.WatchEventsResponse
+	(*CordonWorkerRequest)(nil),    // 39: sslctl.v1alpha1.CordonWorkerRequest
+	(*CordonWorkerResponse)(nil),   // 40: sslctl.v1alpha1.CordonWorkerResponse
+	(*UncordonWorkerRequest)(nil),  // 41: sslctl.v1alpha1.UncordonWorkerRequest
+	(*UncordonWorkerResponse)(nil), // 42: sslctl.v1alpha1.UncordonWorkerResponse
+	nil,                            // 43: sslctl.v1alpha1.Job.LabelsEntry
+	nil,                            // 44: sslctl.v1alpha1.Job.MetricsEntry
+	nil,                            // 45: sslctl.v1alpha1.Evaluation.ValuesEntry
+	nil,                            // 46: sslctl.v1alpha1.RegisterRequest.LabelsEntry
+	nil,                            // 47: sslctl.v1alpha1.HeartbeatRequest.MetricsEntry
+	nil,                            // 48: sslctl.v1alpha1.Worker.LabelsEntry
 }
 var file_sslctl_v1alpha1_sslctl_proto_depIdxs = []int32{
-	34, // 0: sslctl.v1alpha1.Job.labels:type_name -> sslctl.v1alpha1.Job.LabelsEntry
+	43, // 0: sslctl.v1alpha1.Job.labels:type_name -> sslctl.v1alpha1.Job.LabelsEntry
 	0,  // 1: sslctl.v1alpha1.Job.state:type_name -> sslctl.v1alpha1.JobState
 	6,  // 2: sslctl.v1alpha1.Job.evaluations:type_name -> sslctl.v1alpha1.Evaluation
 	5,  // 3: sslctl.v1alpha1.Job.members:type_name -> sslctl.v1alpha1.Member
 	7,  // 4: sslctl.v1alpha1.Job.checkpoints:type_name -> sslctl.v1alpha1.Checkpoint
-	35, // 5: sslctl.v1alpha1.Job.metrics:type_name -> sslctl.v1alpha1.Job.MetricsEntry
+	44, // 5: sslctl.v1alpha1.Job.metrics:type_name -> sslctl.v1alpha1.Job.MetricsEntry
 	8,  // 6: sslctl.v1alpha1.Job.ledger:type_name -> sslctl.v1alpha1.LedgerEntry
 	4,  // 7: sslctl.v1alpha1.Job.shards:type_name -> sslctl.v1alpha1.ShardAssignment
-	36, // 8: sslctl.v1alpha1.Evaluation.values:type_name -> sslctl.v1alpha1.Evaluation.ValuesEntry
+	45, // 8: sslctl.v1alpha1.Evaluation.values:type_name -> sslctl.v1alpha1.Evaluation.ValuesEntry
 	3,  // 9: sslctl.v1alpha1.SubmitResponse.job:type_name -> sslctl.v1alpha1.Job
 	3,  // 10: sslctl.v1alpha1.GetResponse.job:type_name -> sslctl.v1alpha1.Job
 	3,  // 11: sslctl.v1alpha1.ListResponse.jobs:type_name -> sslctl.v1alpha1.Job
@@ -3047,9 +3632,9 @@ var file_sslctl_v1alpha1_sslctl_proto_depIdxs = []int32{
 	3,  // 13: sslctl.v1alpha1.PauseResponse.job:type_name -> sslctl.v1alpha1.Job
 	3,  // 14: sslctl.v1alpha1.ResumeResponse.job:type_name -> sslctl.v1alpha1.Job
 	3,  // 15: sslctl.v1alpha1.CancelResponse.job:type_name -> sslctl.v1alpha1.Job
-	37, // 16: sslctl.v1alpha1.RegisterRequest.labels:type_name -> sslctl.v1alpha1.RegisterRequest.LabelsEntry
+	46, // 16: sslctl.v1alpha1.RegisterRequest.labels:type_name -> sslctl.v1alpha1.RegisterRequest.LabelsEntry
 	1,  // 17: sslctl.v1alpha1.HeartbeatRequest.phase:type_name -> sslctl.v1alpha1.Phase
-	38, // 18: sslctl.v1alpha1.HeartbeatRequest.metrics:type_name -> sslctl.v1alpha1.HeartbeatRequest.MetricsEntry
+	47, // 18: sslctl.v1alpha1.HeartbeatRequest.metrics:type_name -> sslctl.v1alpha1.HeartbeatRequest.MetricsEntry
 	25, // 19: sslctl.v1alpha1.HeartbeatRequest.failure:type_name -> sslctl.v1alpha1.Failure
 	27, // 20: sslctl.v1alpha1.HeartbeatRequest.plan:type_name -> sslctl.v1alpha1.Plan
 	8,  // 21: sslctl.v1alpha1.HeartbeatRequest.ledger:type_name -> sslctl.v1alpha1.LedgerEntry
@@ -3062,32 +3647,44 @@ var file_sslctl_v1alpha1_sslctl_proto_depIdxs = []int32{
 	6,  // 28: sslctl.v1alpha1.Assignment.evaluations:type_name -> sslctl.v1alpha1.Evaluation
 	32, // 29: sslctl.v1alpha1.GetClusterResponse.coordinators:type_name -> sslctl.v1alpha1.Coordinator
 	33, // 30: sslctl.v1alpha1.GetClusterResponse.workers:type_name -> sslctl.v1alpha1.Worker
-	39, // 31: sslctl.v1alpha1.Worker.labels:type_name -> sslctl.v1alpha1.Worker.LabelsEntry
-	9,  // 32: sslctl.v1alpha1.JobService.Submit:input_type -> sslctl.v1alpha1.SubmitRequest
-	11, // 33: sslctl.v1alpha1.JobService.Get:input_type -> sslctl.v1alpha1.GetRequest
-	13, // 34: sslctl.v1alpha1.JobService.List:input_type -> sslctl.v1alpha1.ListRequest
-	15, // 35: sslctl.v1alpha1.JobService.Watch:input_type -> sslctl.v1alpha1.WatchRequest
-	17, // 36: sslctl.v1alpha1.JobService.Pause:input_type -> sslctl.v1alpha1.PauseRequest
-	19, // 37: sslctl.v1alpha1.JobService.Resume:input_type -> sslctl.v1alpha1.ResumeRequest
-	21, // 38: sslctl.v1alpha1.JobService.Cancel:input_type -> sslctl.v1alpha1.CancelRequest
-	23, // 39: sslctl.v1alpha1.WorkerService.Register:input_type -> sslctl.v1alpha1.RegisterRequest
-	26, // 40: sslctl.v1alpha1.WorkerService.Heartbeat:input_type -> sslctl.v1alpha1.HeartbeatRequest
-	30, // 41: sslctl.v1alpha1.ClusterService.GetCluster:input_type -> sslctl.v1alpha1.GetClusterRequest
-	10, // 42: sslctl.v1alpha1.JobService.Submit:output_type -> sslctl.v1alpha1.SubmitResponse
-	12, // 43: sslctl.v1alpha1.JobService.Get:output_type -> sslctl.v1alpha1.GetResponse
-	14, // 44: sslctl.v1alpha1.JobService.List:output_type -> sslctl.v1alpha1.ListResponse
-	16, // 45: sslctl.v1alpha1.JobService.Watch:output_type -> sslctl.v1alpha1.WatchResponse
-	18, // 46: sslctl.v1alpha1.JobService.Pause:output_type -> sslctl.v1alpha1.PauseResponse
-	20, // 47: sslctl.v1alpha1.JobService.Resume:output_type -> sslctl.v1alpha1.ResumeResponse
-	22, // 48: sslctl.v1alpha1.JobService.Cancel:output_type -> sslctl.v1alpha1.CancelResponse
-	24, // 49: sslctl.v1alpha1.WorkerService.Register:output_type -> sslctl.v1alpha1.RegisterResponse
-	28, // 50: sslctl.v1alpha1.WorkerService.Heartbeat:output_type -> sslctl.v1alpha1.HeartbeatResponse
-	31, // 51: sslctl.v1alpha1.ClusterService.GetCluster:output_type -> sslctl.v1alpha1.GetClusterResponse
-	42, // [42:52] is the sub-list for method output_type
-	32, // [32:42] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	48, // 31: sslctl.v1alpha1.Worker.labels:type_name -> sslctl.v1alpha1.Worker.LabelsEntry
+	34, // 32: sslctl.v1alpha1.ListEventsResponse.events:type_name -> sslctl.v1alpha1.Event
+	34, // 33: sslctl.v1alpha1.WatchEventsResponse.event:type_name -> sslctl.v1alpha1.Event
+	33, // 34: sslctl.v1alpha1.CordonWorkerResponse.worker:type_name -> sslctl.v1alpha1.Worker
+	33, // 35: sslctl.v1alpha1.UncordonWorkerResponse.worker:type_name -> sslctl.v1alpha1.Worker
+	9,  // 36: sslctl.v1alpha1.JobService.Submit:input_type -> sslctl.v1alpha1.SubmitRequest
+	11, // 37: sslctl.v1alpha1.JobService.Get:input_type -> sslctl.v1alpha1.GetRequest
+	13, // 38: sslctl.v1alpha1.JobService.List:input_type -> sslctl.v1alpha1.ListRequest
+	15, // 39: sslctl.v1alpha1.JobService.Watch:input_type -> sslctl.v1alpha1.WatchRequest
+	17, // 40: sslctl.v1alpha1.JobService.Pause:input_type -> sslctl.v1alpha1.PauseRequest
+	19, // 41: sslctl.v1alpha1.JobService.Resume:input_type -> sslctl.v1alpha1.ResumeRequest
+	21, // 42: sslctl.v1alpha1.JobService.Cancel:input_type -> sslctl.v1alpha1.CancelRequest
+	23, // 43: sslctl.v1alpha1.WorkerService.Register:input_type -> sslctl.v1alpha1.RegisterRequest
+	26, // 44: sslctl.v1alpha1.WorkerService.Heartbeat:input_type -> sslctl.v1alpha1.HeartbeatRequest
+	30, // 45: sslctl.v1alpha1.ClusterService.GetCluster:input_type -> sslctl.v1alpha1.GetClusterRequest
+	35, // 46: sslctl.v1alpha1.ClusterService.ListEvents:input_type -> sslctl.v1alpha1.ListEventsRequest
+	37, // 47: sslctl.v1alpha1.ClusterService.WatchEvents:input_type -> sslctl.v1alpha1.WatchEventsRequest
+	39, // 48: sslctl.v1alpha1.ClusterService.CordonWorker:input_type -> sslctl.v1alpha1.CordonWorkerRequest
+	41, // 49: sslctl.v1alpha1.ClusterService.UncordonWorker:input_type -> sslctl.v1alpha1.UncordonWorkerRequest
+	10, // 50: sslctl.v1alpha1.JobService.Submit:output_type -> sslctl.v1alpha1.SubmitResponse
+	12, // 51: sslctl.v1alpha1.JobService.Get:output_type -> sslctl.v1alpha1.GetResponse
+	14, // 52: sslctl.v1alpha1.JobService.List:output_type -> sslctl.v1alpha1.ListResponse
+	16, // 53: sslctl.v1alpha1.JobService.Watch:output_type -> sslctl.v1alpha1.WatchResponse
+	18, // 54: sslctl.v1alpha1.JobService.Pause:output_type -> sslctl.v1alpha1.PauseResponse
+	20, // 55: sslctl.v1alpha1.JobService.Resume:output_type -> sslctl.v1alpha1.ResumeResponse
+	22, // 56: sslctl.v1alpha1.JobService.Cancel:output_type -> sslctl.v1alpha1.CancelResponse
+	24, // 57: sslctl.v1alpha1.WorkerService.Register:output_type -> sslctl.v1alpha1.RegisterResponse
+	28, // 58: sslctl.v1alpha1.WorkerService.Heartbeat:output_type -> sslctl.v1alpha1.HeartbeatResponse
+	31, // 59: sslctl.v1alpha1.ClusterService.GetCluster:output_type -> sslctl.v1alpha1.GetClusterResponse
+	36, // 60: sslctl.v1alpha1.ClusterService.ListEvents:output_type -> sslctl.v1alpha1.ListEventsResponse
+	38, // 61: sslctl.v1alpha1.ClusterService.WatchEvents:output_type -> sslctl.v1alpha1.WatchEventsResponse
+	40, // 62: sslctl.v1alpha1.ClusterService.CordonWorker:output_type -> sslctl.v1alpha1.CordonWorkerResponse
+	42, // 63: sslctl.v1alpha1.ClusterService.UncordonWorker:output_type -> sslctl.v1alpha1.UncordonWorkerResponse
+	50, // [50:64] is the sub-list for method output_type
+	36, // [36:50] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_sslctl_v1alpha1_sslctl_proto_init() }
@@ -3101,7 +3698,7 @@ func file_sslctl_v1alpha1_sslctl_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sslctl_v1alpha1_sslctl_proto_rawDesc), len(file_sslctl_v1alpha1_sslctl_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   37,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

@@ -59,6 +59,18 @@ const (
 	// ClusterServiceGetClusterProcedure is the fully-qualified name of the ClusterService's GetCluster
 	// RPC.
 	ClusterServiceGetClusterProcedure = "/sslctl.v1alpha1.ClusterService/GetCluster"
+	// ClusterServiceListEventsProcedure is the fully-qualified name of the ClusterService's ListEvents
+	// RPC.
+	ClusterServiceListEventsProcedure = "/sslctl.v1alpha1.ClusterService/ListEvents"
+	// ClusterServiceWatchEventsProcedure is the fully-qualified name of the ClusterService's
+	// WatchEvents RPC.
+	ClusterServiceWatchEventsProcedure = "/sslctl.v1alpha1.ClusterService/WatchEvents"
+	// ClusterServiceCordonWorkerProcedure is the fully-qualified name of the ClusterService's
+	// CordonWorker RPC.
+	ClusterServiceCordonWorkerProcedure = "/sslctl.v1alpha1.ClusterService/CordonWorker"
+	// ClusterServiceUncordonWorkerProcedure is the fully-qualified name of the ClusterService's
+	// UncordonWorker RPC.
+	ClusterServiceUncordonWorkerProcedure = "/sslctl.v1alpha1.ClusterService/UncordonWorker"
 )
 
 // JobServiceClient is a client for the sslctl.v1alpha1.JobService service.
@@ -400,6 +412,14 @@ func (UnimplementedWorkerServiceHandler) Heartbeat(context.Context, *connect.Req
 // ClusterServiceClient is a client for the sslctl.v1alpha1.ClusterService service.
 type ClusterServiceClient interface {
 	GetCluster(context.Context, *connect.Request[v1alpha1.GetClusterRequest]) (*connect.Response[v1alpha1.GetClusterResponse], error)
+	// ListEvents reads what has happened, oldest first. The newest of each job and of the workers are kept.
+	ListEvents(context.Context, *connect.Request[v1alpha1.ListEventsRequest]) (*connect.Response[v1alpha1.ListEventsResponse], error)
+	// WatchEvents streams the events that ListEvents has, and then each new one.
+	WatchEvents(context.Context, *connect.Request[v1alpha1.WatchEventsRequest]) (*connect.ServerStreamForClient[v1alpha1.WatchEventsResponse], error)
+	// CordonWorker keeps a worker id from new work, also across restarts of its process. What it does now goes on.
+	CordonWorker(context.Context, *connect.Request[v1alpha1.CordonWorkerRequest]) (*connect.Response[v1alpha1.CordonWorkerResponse], error)
+	// UncordonWorker takes a cordon or drain back.
+	UncordonWorker(context.Context, *connect.Request[v1alpha1.UncordonWorkerRequest]) (*connect.Response[v1alpha1.UncordonWorkerResponse], error)
 }
 
 // NewClusterServiceClient constructs a client for the sslctl.v1alpha1.ClusterService service. By
@@ -419,12 +439,40 @@ func NewClusterServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(clusterServiceMethods.ByName("GetCluster")),
 			connect.WithClientOptions(opts...),
 		),
+		listEvents: connect.NewClient[v1alpha1.ListEventsRequest, v1alpha1.ListEventsResponse](
+			httpClient,
+			baseURL+ClusterServiceListEventsProcedure,
+			connect.WithSchema(clusterServiceMethods.ByName("ListEvents")),
+			connect.WithClientOptions(opts...),
+		),
+		watchEvents: connect.NewClient[v1alpha1.WatchEventsRequest, v1alpha1.WatchEventsResponse](
+			httpClient,
+			baseURL+ClusterServiceWatchEventsProcedure,
+			connect.WithSchema(clusterServiceMethods.ByName("WatchEvents")),
+			connect.WithClientOptions(opts...),
+		),
+		cordonWorker: connect.NewClient[v1alpha1.CordonWorkerRequest, v1alpha1.CordonWorkerResponse](
+			httpClient,
+			baseURL+ClusterServiceCordonWorkerProcedure,
+			connect.WithSchema(clusterServiceMethods.ByName("CordonWorker")),
+			connect.WithClientOptions(opts...),
+		),
+		uncordonWorker: connect.NewClient[v1alpha1.UncordonWorkerRequest, v1alpha1.UncordonWorkerResponse](
+			httpClient,
+			baseURL+ClusterServiceUncordonWorkerProcedure,
+			connect.WithSchema(clusterServiceMethods.ByName("UncordonWorker")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // clusterServiceClient implements ClusterServiceClient.
 type clusterServiceClient struct {
-	getCluster *connect.Client[v1alpha1.GetClusterRequest, v1alpha1.GetClusterResponse]
+	getCluster     *connect.Client[v1alpha1.GetClusterRequest, v1alpha1.GetClusterResponse]
+	listEvents     *connect.Client[v1alpha1.ListEventsRequest, v1alpha1.ListEventsResponse]
+	watchEvents    *connect.Client[v1alpha1.WatchEventsRequest, v1alpha1.WatchEventsResponse]
+	cordonWorker   *connect.Client[v1alpha1.CordonWorkerRequest, v1alpha1.CordonWorkerResponse]
+	uncordonWorker *connect.Client[v1alpha1.UncordonWorkerRequest, v1alpha1.UncordonWorkerResponse]
 }
 
 // GetCluster calls sslctl.v1alpha1.ClusterService.GetCluster.
@@ -432,9 +480,37 @@ func (c *clusterServiceClient) GetCluster(ctx context.Context, req *connect.Requ
 	return c.getCluster.CallUnary(ctx, req)
 }
 
+// ListEvents calls sslctl.v1alpha1.ClusterService.ListEvents.
+func (c *clusterServiceClient) ListEvents(ctx context.Context, req *connect.Request[v1alpha1.ListEventsRequest]) (*connect.Response[v1alpha1.ListEventsResponse], error) {
+	return c.listEvents.CallUnary(ctx, req)
+}
+
+// WatchEvents calls sslctl.v1alpha1.ClusterService.WatchEvents.
+func (c *clusterServiceClient) WatchEvents(ctx context.Context, req *connect.Request[v1alpha1.WatchEventsRequest]) (*connect.ServerStreamForClient[v1alpha1.WatchEventsResponse], error) {
+	return c.watchEvents.CallServerStream(ctx, req)
+}
+
+// CordonWorker calls sslctl.v1alpha1.ClusterService.CordonWorker.
+func (c *clusterServiceClient) CordonWorker(ctx context.Context, req *connect.Request[v1alpha1.CordonWorkerRequest]) (*connect.Response[v1alpha1.CordonWorkerResponse], error) {
+	return c.cordonWorker.CallUnary(ctx, req)
+}
+
+// UncordonWorker calls sslctl.v1alpha1.ClusterService.UncordonWorker.
+func (c *clusterServiceClient) UncordonWorker(ctx context.Context, req *connect.Request[v1alpha1.UncordonWorkerRequest]) (*connect.Response[v1alpha1.UncordonWorkerResponse], error) {
+	return c.uncordonWorker.CallUnary(ctx, req)
+}
+
 // ClusterServiceHandler is an implementation of the sslctl.v1alpha1.ClusterService service.
 type ClusterServiceHandler interface {
 	GetCluster(context.Context, *connect.Request[v1alpha1.GetClusterRequest]) (*connect.Response[v1alpha1.GetClusterResponse], error)
+	// ListEvents reads what has happened, oldest first. The newest of each job and of the workers are kept.
+	ListEvents(context.Context, *connect.Request[v1alpha1.ListEventsRequest]) (*connect.Response[v1alpha1.ListEventsResponse], error)
+	// WatchEvents streams the events that ListEvents has, and then each new one.
+	WatchEvents(context.Context, *connect.Request[v1alpha1.WatchEventsRequest], *connect.ServerStream[v1alpha1.WatchEventsResponse]) error
+	// CordonWorker keeps a worker id from new work, also across restarts of its process. What it does now goes on.
+	CordonWorker(context.Context, *connect.Request[v1alpha1.CordonWorkerRequest]) (*connect.Response[v1alpha1.CordonWorkerResponse], error)
+	// UncordonWorker takes a cordon or drain back.
+	UncordonWorker(context.Context, *connect.Request[v1alpha1.UncordonWorkerRequest]) (*connect.Response[v1alpha1.UncordonWorkerResponse], error)
 }
 
 // NewClusterServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -450,10 +526,42 @@ func NewClusterServiceHandler(svc ClusterServiceHandler, opts ...connect.Handler
 		connect.WithSchema(clusterServiceMethods.ByName("GetCluster")),
 		connect.WithHandlerOptions(opts...),
 	)
+	clusterServiceListEventsHandler := connect.NewUnaryHandler(
+		ClusterServiceListEventsProcedure,
+		svc.ListEvents,
+		connect.WithSchema(clusterServiceMethods.ByName("ListEvents")),
+		connect.WithHandlerOptions(opts...),
+	)
+	clusterServiceWatchEventsHandler := connect.NewServerStreamHandler(
+		ClusterServiceWatchEventsProcedure,
+		svc.WatchEvents,
+		connect.WithSchema(clusterServiceMethods.ByName("WatchEvents")),
+		connect.WithHandlerOptions(opts...),
+	)
+	clusterServiceCordonWorkerHandler := connect.NewUnaryHandler(
+		ClusterServiceCordonWorkerProcedure,
+		svc.CordonWorker,
+		connect.WithSchema(clusterServiceMethods.ByName("CordonWorker")),
+		connect.WithHandlerOptions(opts...),
+	)
+	clusterServiceUncordonWorkerHandler := connect.NewUnaryHandler(
+		ClusterServiceUncordonWorkerProcedure,
+		svc.UncordonWorker,
+		connect.WithSchema(clusterServiceMethods.ByName("UncordonWorker")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/sslctl.v1alpha1.ClusterService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ClusterServiceGetClusterProcedure:
 			clusterServiceGetClusterHandler.ServeHTTP(w, r)
+		case ClusterServiceListEventsProcedure:
+			clusterServiceListEventsHandler.ServeHTTP(w, r)
+		case ClusterServiceWatchEventsProcedure:
+			clusterServiceWatchEventsHandler.ServeHTTP(w, r)
+		case ClusterServiceCordonWorkerProcedure:
+			clusterServiceCordonWorkerHandler.ServeHTTP(w, r)
+		case ClusterServiceUncordonWorkerProcedure:
+			clusterServiceUncordonWorkerHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -465,4 +573,20 @@ type UnimplementedClusterServiceHandler struct{}
 
 func (UnimplementedClusterServiceHandler) GetCluster(context.Context, *connect.Request[v1alpha1.GetClusterRequest]) (*connect.Response[v1alpha1.GetClusterResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sslctl.v1alpha1.ClusterService.GetCluster is not implemented"))
+}
+
+func (UnimplementedClusterServiceHandler) ListEvents(context.Context, *connect.Request[v1alpha1.ListEventsRequest]) (*connect.Response[v1alpha1.ListEventsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sslctl.v1alpha1.ClusterService.ListEvents is not implemented"))
+}
+
+func (UnimplementedClusterServiceHandler) WatchEvents(context.Context, *connect.Request[v1alpha1.WatchEventsRequest], *connect.ServerStream[v1alpha1.WatchEventsResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("sslctl.v1alpha1.ClusterService.WatchEvents is not implemented"))
+}
+
+func (UnimplementedClusterServiceHandler) CordonWorker(context.Context, *connect.Request[v1alpha1.CordonWorkerRequest]) (*connect.Response[v1alpha1.CordonWorkerResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sslctl.v1alpha1.ClusterService.CordonWorker is not implemented"))
+}
+
+func (UnimplementedClusterServiceHandler) UncordonWorker(context.Context, *connect.Request[v1alpha1.UncordonWorkerRequest]) (*connect.Response[v1alpha1.UncordonWorkerResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sslctl.v1alpha1.ClusterService.UncordonWorker is not implemented"))
 }
