@@ -17,8 +17,16 @@ import (
 // prefetch is how many micro-batches of a virtual rank are ready or in use at most: one in the step, one behind it, one in the making.
 const prefetch = 3
 
-// views are the fields that every sample becomes, in the order of their keys.
+// views are the fields that a sample may become, in the order of their keys.
 var views = []string{"view1", "view2"}
+
+// viewsOf are the views that a task reads; the others are not made.
+func viewsOf(t task.Task) []string {
+	if r, ok := t.(task.ViewReader); ok {
+		return r.Views()
+	}
+	return views
+}
 
 // loaded is this rank's part of one global batch.
 type loaded struct {
@@ -46,7 +54,7 @@ type microBatch struct {
 	err     error // the stream ends with it
 }
 
-func newLoader(ctx context.Context, s *session, src *source, g *allreduce.Group, step uint64) *loader {
+func newLoader(ctx context.Context, s *session, src *source, g *allreduce.Group, wanted []string, step uint64) *loader {
 	ctx, cancel := context.WithCancel(ctx)
 	l := &loader{cancel: cancel}
 	lo, hi := g.Owned()
@@ -54,8 +62,8 @@ func newLoader(ctx context.Context, s *session, src *source, g *allreduce.Group,
 	for v := lo; v < hi; v++ {
 		st := &stream{virtualRank: v, ready: make(chan microBatch, prefetch), free: make(chan task.Batch, prefetch)}
 		for range prefetch {
-			b := task.Batch{VirtualRank: v, Positions: make([]uint64, size), Fields: map[string]*tensor.Dense{}}
-			for _, view := range views {
+			b := task.Batch{VirtualRank: v, Positions: make([]uint64, size), Samples: make([]uint64, size), Fields: map[string]*tensor.Dense{}}
+			for _, view := range wanted {
 				b.Fields[view] = src.batcher.New(size)
 			}
 			st.free <- b
@@ -139,39 +147,55 @@ func (st *stream) run(ctx context.Context, s *session, src *source, step uint64)
 
 // fill reads the samples of one micro-batch and makes their views.
 func (st *stream) fill(ctx context.Context, s *session, src *source, reader *shard.Reader, b task.Batch, images []transform.Image) (corrupt []string, err error) {
-	channels := s.job.Spec.Model.Image.Channels
 	for i := range images {
 		position, sample, err := reader.Next(ctx)
 		if err != nil {
 			return nil, err
 		}
 		b.Positions[i] = position
-		for attempt := uint64(0); ; attempt++ {
-			images[i], err = transform.Decode(sample.Members, channels)
-			if err == nil {
-				break
-			}
-			if !errors.Is(err, transform.ErrCorrupt) {
-				return nil, fmt.Errorf("sample %s: %w", src.data.Describe(sample.ID), err)
-			}
-			if name := fmt.Sprintf("%s: %v", src.data.Describe(sample.ID), err); !slices.Contains(corrupt, name) {
-				corrupt = append(corrupt, name)
-			}
-			if len(corrupt) > s.job.Spec.Dataset.MaxCorrupt {
-				break // the ranks agree on the failure before the batch is used
-			}
-			if sample, err = reader.Replacement(ctx, position, attempt); err != nil {
-				return nil, fmt.Errorf("replace corrupt sample: %w", err)
-			}
+		images[i], b.Samples[i], err = s.decode(src, sample, &corrupt, func(attempt uint64) (shard.Sample, error) {
+			return reader.Replacement(ctx, position, attempt)
+		})
+		if errors.Is(err, errTooCorrupt) {
+			return corrupt, nil // the ranks agree on the failure before the batch is used
 		}
 		if err != nil {
-			return corrupt, nil
+			return nil, err
 		}
 	}
 	for view, name := range views {
+		if b.Fields[name] == nil {
+			continue
+		}
 		if err := src.batcher.View(b.Fields[name], images, b.Positions, uint64(view), src.key); err != nil {
 			return nil, err
 		}
 	}
 	return corrupt, nil
+}
+
+// errTooCorrupt says that there are more corrupt samples than the job allows.
+var errTooCorrupt = errors.New("too many samples cannot be decoded")
+
+// decode returns the image of a sample, or of the first of its replacements that can be decoded, and the number of the sample that it is of. What
+// cannot be decoded is added to corrupt, once; when that exceeds what the job allows, the error is errTooCorrupt.
+func (s *session) decode(src *source, sample shard.Sample, corrupt *[]string, replacement func(attempt uint64) (shard.Sample, error)) (transform.Image, uint64, error) {
+	for attempt := uint64(0); ; attempt++ {
+		image, err := transform.Decode(sample.Members, s.job.Spec.Model.Image.Channels)
+		if err == nil {
+			return image, sample.ID, nil
+		}
+		if !errors.Is(err, transform.ErrCorrupt) {
+			return transform.Image{}, 0, fmt.Errorf("sample %s: %w", src.data.Describe(sample.ID), err)
+		}
+		if name := fmt.Sprintf("%s: %v", src.data.Describe(sample.ID), err); !slices.Contains(*corrupt, name) {
+			*corrupt = append(*corrupt, name)
+		}
+		if len(*corrupt) > s.job.Spec.Dataset.MaxCorrupt {
+			return transform.Image{}, 0, errTooCorrupt
+		}
+		if sample, err = replacement(attempt); err != nil {
+			return transform.Image{}, 0, fmt.Errorf("replace corrupt sample: %w", err)
+		}
+	}
 }

@@ -35,7 +35,7 @@ type built struct {
 }
 
 // build makes the job's model, task and optimizer in their initial state. The task calls enter as it goes on to another phase of a step.
-func build(job *jobspec.Job, key keyed.Key, totalSteps uint64, r *ring, enter func(phase string)) (*built, error) {
+func build(job *jobspec.Job, key keyed.Key, src *source, r *ring, enter func(phase string)) (*built, error) {
 	spec := job.Spec
 	model, err := newModel(job, key)
 	if err != nil {
@@ -46,8 +46,10 @@ func build(job *jobspec.Job, key keyed.Key, totalSteps uint64, r *ring, enter fu
 	trained, err := task.New(task.Config{
 		Name: spec.Task.Name, Temperature: spec.Task.Temperature, Momentum: spec.Task.Momentum,
 		ShuffleGroups: spec.Task.ShuffleGroups, BankSize: spec.Task.Bank.Size,
+		Loss: spec.Task.Loss, Negatives: spec.Task.Negatives, BankMomentum: spec.Task.BankMomentum,
 	}, task.Environment{
-		Model: model, VirtualRanks: spec.Training.VirtualRanks, Lo: lo, Hi: hi, GlobalBatch: spec.Training.GlobalBatch, Key: key, Enter: enter,
+		Model: model, VirtualRanks: spec.Training.VirtualRanks, Lo: lo, Hi: hi, GlobalBatch: spec.Training.GlobalBatch, Samples: src.data.Len(), Key: key,
+		Enter: enter,
 	})
 	if err != nil {
 		return nil, err
@@ -58,9 +60,9 @@ func build(job *jobspec.Job, key keyed.Key, totalSteps uint64, r *ring, enter fu
 		if err != nil {
 			return nil, err
 		}
-		schedule := optim.Schedule{Name: spec.Optimizer.Schedule, WarmupSteps: uint64(spec.Optimizer.WarmupSteps), TotalSteps: totalSteps, MinLR: spec.Optimizer.MinLR}
+		schedule := optim.Schedule{Name: spec.Optimizer.Schedule, WarmupSteps: uint64(spec.Optimizer.WarmupSteps), TotalSteps: src.totalSteps, MinLR: spec.Optimizer.MinLR}
 		if err := schedule.Validate(); err != nil {
-			return nil, fmt.Errorf("spec.optimizer, for a run of %d steps: %w", totalSteps, err)
+			return nil, fmt.Errorf("spec.optimizer, for a run of %d steps: %w", src.totalSteps, err)
 		}
 		s.groups = append(s.groups, trainedGroup{parameters: parameters, optimizer: optimizer, schedule: schedule, learningRate: spec.Optimizer.LR})
 		for _, slot := range optimizer.State() {

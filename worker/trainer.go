@@ -53,7 +53,7 @@ type trainer struct {
 // newTrainer builds model, task and optimizer, and restores the state that the generation starts from.
 func newTrainer(ctx context.Context, s *session, stores *stores, src *source, r *ring) (*trainer, error) {
 	t := &trainer{session: s, stores: stores, source: src, ring: r, watch: newStopwatch(time.Now), log: s.log}
-	built, err := build(s.job, s.key, src.totalSteps, r, func(phase string) { t.watch.enter(phase) })
+	built, err := build(s.job, s.key, src, r, func(phase string) { t.watch.enter(phase) })
 	if err != nil {
 		return nil, err
 	}
@@ -62,6 +62,8 @@ func newTrainer(ctx context.Context, s *session, stores *stores, src *source, r 
 		if err := t.restore(ctx); err != nil {
 			return nil, err
 		}
+	} else if err := t.initialize(ctx); err != nil {
+		return nil, err
 	}
 	if t.Step != s.assignment.StartStep {
 		return nil, fmt.Errorf("start at step %d: the state restored is of step %d; the job's checkpoints and its ledger disagree", s.assignment.StartStep, t.Step)
@@ -83,7 +85,7 @@ func (t *trainer) train(ctx context.Context) (err error) {
 		defer t.eval.close()
 		t.eval.start(ctx)
 	}
-	t.loader = newLoader(ctx, t.session, t.source, t.ring.group, t.Step)
+	t.loader = newLoader(ctx, t.session, t.source, t.ring.group, viewsOf(t.task), t.Step)
 	defer t.loader.close()
 
 	t.session.report.phase(sslctlv1.Phase_PHASE_RUNNING, "")
@@ -152,12 +154,17 @@ func (t *trainer) agree(ctx context.Context, batch *loaded, loadErr error) (paus
 		t.noteCorrupt(c.Corrupt)
 	}
 	if limit := t.session.job.Spec.Dataset.MaxCorrupt; len(t.Corrupt) > limit {
-		return false, fmt.Errorf("samples that cannot be decoded: %d, allowed are %d (spec.dataset.maxCorrupt): %s; mend or remove them, or raise the limit", len(t.Corrupt), limit, some(t.Corrupt))
+		return false, tooCorrupt(t.Corrupt, limit)
 	}
 	for _, name := range fresh { // those of other ranks, and of earlier epochs, are told already
 		t.log.Warn("replaced a sample that cannot be decoded", zap.String("sample", name))
 	}
 	return pause, nil
+}
+
+// tooCorrupt is the end of a job with more corrupt samples than it allows.
+func tooCorrupt(names []string, limit int) error {
+	return fmt.Errorf("samples that cannot be decoded: %d, allowed are %d (spec.dataset.maxCorrupt): %s; mend or remove them, or raise the limit", len(names), limit, some(names))
 }
 
 // some lists the first of many names, so that an error stays readable.

@@ -213,7 +213,7 @@ type Projector struct {
 	Hidden int `yaml:"hidden" default:"128" range:"[1,65536]"`
 	// Width of the embedding: what the bank stores for each negative.
 	Out int `yaml:"out" default:"64" range:"[2,8192]"`
-	// Batch norm after each hidden layer. MoCo collapses without it.
+	// Batch norm after each hidden layer. MoCo and instance discrimination collapse without it.
 	BatchNorm bool `yaml:"batchNorm" default:"true"`
 	// Linear layers.
 	Layers int `yaml:"layers" default:"2" range:"[1,4]"`
@@ -230,6 +230,12 @@ type Task struct {
 	// Batch-norm groups into which a virtual rank's keys are permuted, so that batch statistics do not tell which key belongs to which
 	// query. 1 is none.
 	ShuffleGroups int `yaml:"shuffleGroups" default:"1" range:"[1,)" only:"@tasks"`
+	// Form of the loss: cross-entropy of a sample's own slot among the negatives, or noise-contrastive estimation.
+	Loss string `yaml:"loss" default:"softmax" enum:"softmax,nce" only:"@tasks"`
+	// Slots of other samples that a step draws for all its queries, each once; all of them where the data set has no more.
+	Negatives int `yaml:"negatives" default:"4096" range:"[1,268435456]" unit:"entries" only:"@tasks"`
+	// Share of a sample's slot that an update keeps.
+	BankMomentum float64 `yaml:"bankMomentum" default:"0.5" range:"[0,1)" only:"@tasks"`
 	// The negatives.
 	Bank Bank `yaml:"bank" only:"@tasks"`
 }

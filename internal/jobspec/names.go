@@ -24,6 +24,7 @@ var models = []ModelInfo{
 
 var tasks = []TaskInfo{
 	{Name: "moco", Fields: []string{"temperature", "momentum", "shuffleGroups", "bank"}},
+	{Name: "instdisc", Fields: []string{"temperature", "loss", "negatives", "bankMomentum"}},
 }
 
 // Models is the table of models that a job may name.

@@ -14,6 +14,7 @@ type Environment struct {
 	VirtualRanks int       // V
 	Lo, Hi       int       // owned virtual ranks [Lo, Hi)
 	GlobalBatch  int       // B, a multiple of V
+	Samples      uint64    // N, of the data set
 	Key          keyed.Key // of the job's seed
 	// Enter is called when a step goes on to another phase of its work, one of the Phase constants; nil: nobody wants to know.
 	Enter func(phase string)
@@ -47,6 +48,9 @@ type Config struct {
 	Momentum      float64 // of the key encoder
 	ShuffleGroups int     // batch-norm sub-groups inside a virtual rank; the model is built with the same number
 	BankSize      int     // K
+	Loss          string  // of instance discrimination: "softmax" or "nce"
+	Negatives     int     // that a step draws from a bank of samples
+	BankMomentum  float64 // of the slots of a bank of samples
 }
 
 // constructors maps each task's name to its constructor. A new task adds a line here, a file beside moco.go, and a line in the job
@@ -56,6 +60,7 @@ var constructors = []struct {
 	make func(Config, Environment) (Task, error)
 }{
 	{"moco", newMoCo},
+	{"instdisc", newInstDisc},
 }
 
 // Names lists the tasks that New knows.

@@ -18,6 +18,7 @@ var ErrNotFinite = errors.New("not finite")
 type Batch struct {
 	VirtualRank int
 	Positions   []uint64                 // place of each sample in the job's stream
+	Samples     []uint64                 // number of each sample in the data set; of the one that replaced it where one cannot be decoded
 	Fields      map[string]*tensor.Dense // "view1", "view2": (n, H, W, C)
 }
 
@@ -83,6 +84,23 @@ type Task interface {
 	// BankBytes is what this worker holds of sharded banks now, provenance included.
 	BankBytes() uint64
 }
+
+// ViewReader is implemented by a task that does not read both "view1" and "view2".
+type ViewReader interface {
+	// Views are the fields of a Batch that Step reads.
+	Views() []string
+}
+
+// Initializer is implemented by a task whose state begins with a pass over the data.
+type Initializer interface {
+	// Initialize completes the state before the first step of a run that begins from nothing; a run that goes on has it in its
+	// checkpoint.
+	Initialize(ctx context.Context, pass Pass) error
+}
+
+// Pass makes one view of each of some samples, by their numbers in the data set, with draws of its own: the i-th call of use gets those of the
+// samples [cuts[i], cuts[i+1]), (n, H, W, C), valid until it returns. It ends at the first error.
+type Pass func(ctx context.Context, cuts []uint64, use func(i int, views *tensor.Dense) error) error
 
 // Named is a parameter under its export name and shape.
 type Named struct {
