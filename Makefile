@@ -32,8 +32,9 @@ race: tools ## all package tests with the race detector
 e2e: tools bin/sslctl ## the tests with real processes, NATS and MinIO
 	SSLCTL_BINARY=$(CURDIR)/bin/sslctl go test -timeout 30m ./test/e2e/...
 
-accuracy: data ## the demo job with three seeds against its bars (about 5 minutes)
-	SSLCTL_BINARY=$(CURDIR)/bin/sslctl go test -tags accuracy -count=1 -timeout 60m -v ./test/accuracy
+accuracy: data ## the example jobs with three seeds against their bars (about an hour; TASK=simclr for one of them)
+	@bash scripts/full-data.sh bin/sslctl $(STATE)/full
+	SSLCTL_BINARY=$(CURDIR)/bin/sslctl go test -tags accuracy -count=1 -timeout 6h -v -run '$(if $(TASK),TestExamples/^$(TASK)$$,.)' ./test/accuracy
 
 unit: ## all package tests without the race detector
 	go test $$(go list ./... | grep -v /test/)

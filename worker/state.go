@@ -78,9 +78,14 @@ func build(job *jobspec.Job, key keyed.Key, src *source, r *ring, enter func(pha
 // newModel makes the job's model with its initial parameters.
 func newModel(job *jobspec.Job, key keyed.Key) (*nn.Model, error) {
 	m := job.Spec.Model
+	var predictor *nn.Predictor
+	if p := job.Spec.Task.Predictor; job.Spec.Task.Has("predictor") {
+		predictor = &nn.Predictor{Hidden: p.Hidden, BatchNorm: p.BatchNorm, Layers: p.Layers}
+	}
 	model, err := nn.New(m.Name, nn.Options{
 		InH: m.Image.Height, InW: m.Image.Width, InC: m.Image.Channels,
 		Projector:       &nn.Projector{Hidden: m.Projector.Hidden, Out: m.Projector.Out, BatchNorm: m.Projector.BatchNorm, Layers: m.Projector.Layers},
+		Predictor:       predictor,
 		BatchNormGroups: job.Spec.Task.ShuffleGroups,
 	}, key.For("init"))
 	if err != nil {

@@ -122,7 +122,11 @@ func memberTable(w io.Writer, j *sslctlv1.Job) {
 	rows := [][]string{{"RANK", "WORKER", "PHASE", "VIRTUAL RANKS", "BANK SHARDS", "BANK", "SAMPLES", "RING SENT", "WAITS FOR"}}
 	for _, m := range j.Members {
 		owned := rangeText(m.VirtualRankLo, m.VirtualRankHi)
-		rows = append(rows, []string{fmt.Sprint(m.Rank), m.WorkerId, m.Phase, owned, owned, bytesText(m.BankBytes), fmt.Sprint(m.Samples),
+		shards := "none"
+		if m.BankBytes > 0 {
+			shards = owned
+		}
+		rows = append(rows, []string{fmt.Sprint(m.Rank), m.WorkerId, m.Phase, owned, shards, bytesText(m.BankBytes), fmt.Sprint(m.Samples),
 			bytesText(m.RingBytesSent), m.Reason})
 	}
 	columns(w, rows)

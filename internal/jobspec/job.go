@@ -213,7 +213,7 @@ type Projector struct {
 	Hidden int `yaml:"hidden" default:"128" range:"[1,65536]"`
 	// Width of the embedding: what the bank stores for each negative.
 	Out int `yaml:"out" default:"64" range:"[2,8192]"`
-	// Batch norm after each hidden layer. MoCo and instance discrimination collapse without it.
+	// Batch norm after each hidden layer. MoCo and instance discrimination collapse without it; SimCLR does well without.
 	BatchNorm bool `yaml:"batchNorm" default:"true"`
 	// Linear layers.
 	Layers int `yaml:"layers" default:"2" range:"[1,4]"`
@@ -238,12 +238,30 @@ type Task struct {
 	BankMomentum float64 `yaml:"bankMomentum" default:"0.5" range:"[0,1)" only:"@tasks"`
 	// The negatives.
 	Bank Bank `yaml:"bank" only:"@tasks"`
+	// The head behind the projector that guesses at the embedding of another view. It is not exported.
+	Predictor Predictor `yaml:"predictor" only:"@tasks"`
+}
+
+// Has tells whether a field of spec.task has a meaning with the task that is named.
+func (t Task) Has(field string) bool {
+	info, _ := taskInfo(t.Name)
+	return info.Has(field)
 }
 
 // Bank is the memory of negatives, spread over the workers.
 type Bank struct {
 	// Negatives in all; at least one for each virtual rank.
 	Size int `yaml:"size" default:"4096" range:"[1,268435456]" unit:"entries"`
+}
+
+// Predictor is the head that guesses at the embedding of another view; its output is as wide as the projector's.
+type Predictor struct {
+	// Width of the hidden layers.
+	Hidden int `yaml:"hidden" default:"128" range:"[1,65536]"`
+	// Batch norm after each hidden layer.
+	BatchNorm bool `yaml:"batchNorm" default:"true"`
+	// Linear layers.
+	Layers int `yaml:"layers" default:"2" range:"[1,4]"`
 }
 
 // Optimizer is how gradients become updates.

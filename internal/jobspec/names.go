@@ -10,8 +10,9 @@ type ModelInfo struct {
 
 // TaskInfo is what the job file must know about a task without importing it.
 type TaskInfo struct {
-	Name   string
-	Fields []string // of spec.task, beside its name: those that have a meaning with this task
+	Name    string
+	Fields  []string // of spec.task, beside its name: those that have a meaning with this task
+	InBatch bool     // the negatives of a sample are the others of its batch
 }
 
 // Has tells whether a field of spec.task has a meaning with this task.
@@ -24,7 +25,9 @@ var models = []ModelInfo{
 
 var tasks = []TaskInfo{
 	{Name: "moco", Fields: []string{"temperature", "momentum", "shuffleGroups", "bank"}},
+	{Name: "simclr", Fields: []string{"temperature"}, InBatch: true},
 	{Name: "instdisc", Fields: []string{"temperature", "loss", "negatives", "bankMomentum"}},
+	{Name: "mocov3", Fields: []string{"temperature", "momentum", "predictor"}, InBatch: true},
 }
 
 // Models is the table of models that a job may name.

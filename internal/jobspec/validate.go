@@ -158,10 +158,10 @@ func (s *Spec) checkBatch(c *checker) {
 // checkMicroBatch checks what one virtual rank's batch norm sees.
 func (s *Spec) checkMicroBatch(c *checker) {
 	micro, groups := s.Training.MicroBatch(), s.Task.ShuffleGroups
-	if c.broken("spec.task.shuffleGroups", "spec.task.name", "spec.model.name", "spec.model.projector.batchNorm") {
+	if c.broken("spec.task.shuffleGroups", "spec.task.name", "spec.model.name", "spec.model.projector.batchNorm", "spec.task.predictor.batchNorm") {
 		return
 	}
-	if info, _ := taskInfo(s.Task.Name); !info.Has("shuffleGroups") {
+	if !s.Task.Has("shuffleGroups") {
 		groups = 1
 	}
 	if micro%groups != 0 {
@@ -170,7 +170,8 @@ func (s *Spec) checkMicroBatch(c *checker) {
 		return
 	}
 	model, _ := modelInfo(s.Model.Name)
-	if (model.BatchNorm || s.Model.Projector.BatchNorm) && micro/groups < 2 {
+	predictorNorm := s.Task.Has("predictor") && s.Task.Predictor.BatchNorm
+	if (model.BatchNorm || s.Model.Projector.BatchNorm || predictorNorm) && micro/groups < 2 {
 		c.fail("spec.training.globalBatch", fmt.Sprintf("gives a batch-norm group %d sample", micro/groups),
 			fmt.Sprintf("at least %d, two samples for each of %d virtual ranks × %d groups",
 				2*s.Training.VirtualRanks*groups, s.Training.VirtualRanks, groups))
@@ -220,13 +221,16 @@ func checkOrder(c *checker, path string, bounds []float64) {
 }
 
 func (s *Spec) checkTask(c *checker) {
-	info, known := taskInfo(s.Task.Name)
-	if !known || !info.Has("bank") || c.broken("spec.task.bank.size", "spec.training.virtualRanks") {
+	if c.broken("spec.task.name") {
 		return
 	}
-	if s.Task.Bank.Size < s.Training.VirtualRanks {
+	info, _ := taskInfo(s.Task.Name)
+	if v := s.Training.VirtualRanks; info.Has("bank") && !c.broken("spec.task.bank.size", "spec.training.virtualRanks") && s.Task.Bank.Size < v {
 		c.fail("spec.task.bank.size", fmt.Sprintf("is %d, less than one negative for each virtual rank", s.Task.Bank.Size),
-			fmt.Sprintf("≥ spec.training.virtualRanks (%d)", s.Training.VirtualRanks))
+			fmt.Sprintf("≥ spec.training.virtualRanks (%d)", v))
+	}
+	if info.InBatch && !c.broken("spec.training.globalBatch") && s.Training.GlobalBatch < 2 {
+		c.fail("spec.training.globalBatch", "is 1, which leaves no other sample to contrast with", fmt.Sprintf("at least 2 with spec.task.name: %s", info.Name))
 	}
 }
 

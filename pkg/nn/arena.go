@@ -85,6 +85,13 @@ func (l *layout) arena(key keyed.Key) *Arena {
 	return a
 }
 
+// copied allocates the run and takes its values from the first part of data, which is laid out alike.
+func (l *layout) copied(data []float32) *Arena {
+	a := &Arena{Data: append([]float32(nil), data[:l.size]...), Params: l.params}
+	a.bind()
+	return a
+}
+
 // ToTorch copies a parameter into the shape that PyTorch gives it: convolutions (K, K, Cin, Cout) become (Cout, Cin, K, K), all others
 // keep theirs.
 func ToTorch(p Param) *tensor.Dense {

@@ -12,16 +12,19 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// ProjectorPrefix starts the name of every parameter of the projection head; all others are the encoder's.
-const ProjectorPrefix = "projector."
+// ProjectorPrefix and PredictorPrefix start the names of the heads' parameters; all others are the encoder's.
+const (
+	ProjectorPrefix = "projector."
+	PredictorPrefix = "predictor."
+)
 
-// Model is an encoder with a projection head. A Model has one set of activations: one goroutine uses it at a time. Use Replica for more.
+// Model is an encoder with its heads, a projector and perhaps a predictor. A Model has one set of activations: one goroutine uses it at a time. Use Replica for more.
 type Model struct {
 	arch    architecture
 	options Options
 
 	params, running    *Arena
-	encoder, projector sequence
+	encoder, heads     sequence
 	norms              []*batchNorm
 	featureDim, outDim int
 
@@ -49,6 +52,10 @@ func New(name string, o Options, key keyed.Key) (*Model, error) {
 		head := *o.Projector // the caller may change its own
 		o.Projector = &head
 	}
+	if o.Predictor != nil {
+		head := *o.Predictor
+		o.Predictor = &head
+	}
 	m, b := assemble(arch, o)
 	m.params, m.running = b.params.arena(key), b.running.arena(key)
 	return m, nil
@@ -60,13 +67,17 @@ func assemble(arch architecture, o Options) (*Model, *builder) {
 	m.encoder, m.featureDim = arch.build(b, o)
 	m.outDim = m.featureDim
 	if o.Projector != nil {
-		m.projector, m.outDim = b.projector(o.Projector, m.featureDim)
+		m.heads, m.outDim = b.head(ProjectorPrefix, o.Projector, m.featureDim)
+	}
+	if o.Predictor != nil {
+		predictor, _ := b.head(PredictorPrefix, o.Predictor.head(m.outDim), m.outDim)
+		m.heads = append(m.heads, predictor...)
 	}
 	m.norms = b.norms
 	return m, b
 }
 
-// Params is the parameters, encoder first, then projector. The values are live.
+// Params is the parameters: encoder, projector, predictor, in this order. The values are live.
 func (m *Model) Params() *Arena { return m.params }
 
 // Running is the running mean and variance of every batch norm, live, in the order of the layers. Training does not change them: the
@@ -76,7 +87,7 @@ func (m *Model) Running() *Arena { return m.running }
 // FeatureDim is the width of the features.
 func (m *Model) FeatureDim() int { return m.featureDim }
 
-// OutDim is the width of the embeddings: FeatureDim without projector.
+// OutDim is the width of the embeddings, with a predictor that of its output: FeatureDim without projector.
 func (m *Model) OutDim() int { return m.outDim }
 
 // Replica is a model over the same values, parameters and running statistics, with activations of its own: one for each goroutine.
@@ -90,6 +101,16 @@ func (m *Model) Replica() *Model {
 func (m *Model) Clone() *Model {
 	c, _ := assemble(m.arch, m.options)
 	c.params, c.running = m.params.clone(), m.running.clone()
+	return c
+}
+
+// CloneWithoutPredictor is a Clone that ends before the predictor: the target of what the predictor guesses at. Its Params and Running
+// are laid out as the first part of this model's.
+func (m *Model) CloneWithoutPredictor() *Model {
+	o := m.options
+	o.Predictor = nil
+	c, b := assemble(m.arch, o)
+	c.params, c.running = b.params.copied(m.params.Data), b.running.copied(m.running.Data)
 	return c
 }
 

@@ -64,9 +64,9 @@ func buildMLP(b *builder, o Options) (sequence, int) {
 	return s, in
 }
 
-// projector adds the head under the names of a torch.nn.Sequential called projector.
-func (b *builder) projector(p *Projector, in int) (s sequence, out int) {
-	name := func() string { return fmt.Sprintf("%s%d", ProjectorPrefix, len(s)) }
+// head adds a projector or predictor under the names of a torch.nn.Sequential that prefix calls.
+func (b *builder) head(prefix string, p *Projector, in int) (s sequence, out int) {
+	name := func() string { return fmt.Sprintf("%s%d", prefix, len(s)) }
 	for range p.layers() - 1 {
 		s = append(s, b.linear(name(), in, p.Hidden, !p.BatchNorm))
 		if p.BatchNorm {

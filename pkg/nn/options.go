@@ -22,6 +22,7 @@ const minSide = 8
 type Options struct {
 	InH, InW, InC int        // height, width (at least 8 each) and channels of the images
 	Projector     *Projector // head that maps features to embeddings; nil: embeddings are the features
+	Predictor     *Predictor // head behind the projector, or behind the encoder where there is no projector; nil: none
 	// BatchNormGroups cuts every training batch into that many contiguous runs of equal size, each normalised by its own statistics;
 	// 0 stands for 1. It must divide the batch, and leave each run at least two samples.
 	BatchNormGroups int
@@ -33,6 +34,18 @@ type Projector struct {
 	Hidden, Out int
 	BatchNorm   bool
 	Layers      int
+}
+
+// Predictor describes the head that maps an embedding to a guess at another view's (Grill et al., "Bootstrap your own latent", 2020):
+// built like a Projector, as wide at its end as at its start.
+type Predictor struct {
+	Hidden    int
+	BatchNorm bool
+	Layers    int // 0 stands for 2
+}
+
+func (p *Predictor) head(width int) *Projector {
+	return &Projector{Hidden: p.Hidden, Out: width, BatchNorm: p.BatchNorm, Layers: p.Layers}
 }
 
 func (p *Projector) layers() int {
@@ -53,10 +66,16 @@ func (o Options) validate() error {
 	check(o.InH >= minSide && o.InW >= minSide, "images are %d×%d, expected at least %d×%d", o.InH, o.InW, minSide, minSide)
 	check(o.InC >= 1, "images have %d channels, expected 1 or more", o.InC)
 	check(o.BatchNormGroups >= 0, "batch norm in %d groups, expected 1 or more", o.BatchNormGroups)
-	if p := o.Projector; p != nil {
-		check(p.Layers >= 0, "projector of %d layers, expected 1 or more", p.Layers)
-		check(p.Out >= 1, "projector with %d outputs, expected 1 or more", p.Out)
-		check(p.layers() == 1 || p.Hidden >= 1, "projector with %d hidden units, expected 1 or more", p.Hidden)
+	head := func(name string, p *Projector) {
+		check(p.Layers >= 0, "%s of %d layers, expected 1 or more", name, p.Layers)
+		check(p.Out >= 1, "%s with %d outputs, expected 1 or more", name, p.Out)
+		check(p.layers() == 1 || p.Hidden >= 1, "%s with %d hidden units, expected 1 or more", name, p.Hidden)
+	}
+	if o.Projector != nil {
+		head("projector", o.Projector)
+	}
+	if o.Predictor != nil {
+		head("predictor", o.Predictor.head(1))
 	}
 	if len(wrong) == 0 {
 		return nil

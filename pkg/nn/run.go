@@ -19,7 +19,8 @@ func (m *Model) CheckBatch(shape tensor.Shape, train bool) error {
 	return nil
 }
 
-// Forward maps images (B, H, W, C) to features (B, FeatureDim) and embeddings (B, OutDim), the latter not normalised. Both are valid until the
+// Forward maps images (B, H, W, C) to features (B, FeatureDim) and embeddings (B, OutDim), the latter not normalised and
+// through the predictor if there is one. Both are valid until the
 // next Forward of this model. In training, batch norm uses the statistics of its group of the batch and x must stay unchanged until
 // Backward; in evaluation it uses the running ones. Forward panics with the error of CheckBatch where that has one, and where x is not
 // contiguous.
@@ -35,10 +36,10 @@ func (m *Model) Forward(x *tensor.Dense, train bool) (features, z *tensor.Dense)
 	m.ready = train
 	y := m.encoder.forward(&m.pass, x.Float32s())
 	features = m.features.of(y, n, m.featureDim)
-	if m.projector == nil {
+	if m.heads == nil {
 		return features, features
 	}
-	return features, m.z.of(m.projector.forward(&m.pass, y), n, m.outDim)
+	return features, m.z.of(m.heads.forward(&m.pass, y), n, m.outDim)
 }
 
 // Backward takes the gradient of a loss by the embeddings of the last Forward, which must have been a training one, and overwrites grad with
@@ -57,7 +58,7 @@ func (m *Model) Backward(dz *tensor.Dense, grad []float32) {
 	m.pass.grad = grad
 	own := grow(&m.dz, len(d)) // layers may overwrite their gradient, the caller's is not theirs
 	copy(own, d)
-	dy := m.projector.backward(&m.pass, own, true)
+	dy := m.heads.backward(&m.pass, own, true)
 	m.encoder.backward(&m.pass, dy, false)
 	m.pass.grad = nil
 	m.params.clearPadding(grad)

@@ -17,9 +17,16 @@ import (
 )
 
 const (
-	ranks, batch, side = 4, 16, 8
-	steps              = 3
+	ranks, batch, side = 5, 20, 8
+	steps              = 2
 )
+
+// cases are a small form of every task; temperature as that of the definitions.
+var cases = []task.Config{
+	{Name: "moco", Temperature: 0.2, Momentum: 0.9, ShuffleGroups: 1, BankSize: 45},
+	{Name: "simclr", Temperature: 0.2},
+	{Name: "mocov3", Temperature: 0.2, Momentum: 0.9},
+}
 
 // outcome is all that a run leaves: losses and every tensor of every virtual rank, as text of exact values.
 type outcome struct {
@@ -29,7 +36,7 @@ type outcome struct {
 }
 
 // run trains for a few steps on a ring of some workers in this process.
-func run(t *testing.T, workers int) outcome {
+func run(t *testing.T, c task.Config, workers int) outcome {
 	t.Helper()
 	network := &allreducetest.Network{}
 	all := make([]outcome, workers)
@@ -44,7 +51,7 @@ func run(t *testing.T, workers int) outcome {
 			if err := ring.Join(ctx); err != nil {
 				return err
 			}
-			return trainOn(ctx, ring, &all[rank])
+			return trainOn(ctx, c, ring, &all[rank])
 		})
 	}
 	if err := group.Wait(); err != nil {
@@ -65,9 +72,9 @@ func run(t *testing.T, workers int) outcome {
 	return merged
 }
 
-func trainOn(ctx context.Context, ring *allreduce.Group, out *outcome) error {
+func trainOn(ctx context.Context, c task.Config, ring *allreduce.Group, out *outcome) error {
 	lo, hi := ring.Owned()
-	made, err := build(lo, hi)
+	made, err := build(c, lo, hi)
 	if err != nil {
 		return err
 	}
@@ -103,23 +110,17 @@ func trainOn(ctx context.Context, ring *allreduce.Group, out *outcome) error {
 	return nil
 }
 
-func build(lo, hi int) (task.Task, error) {
+func build(c task.Config, lo, hi int) (task.Task, error) {
 	key := keyed.New(3)
-	model, err := nn.New("resnet-tiny", nn.Options{InH: side, InW: side, InC: 1, Projector: &nn.Projector{Hidden: 16, Out: 8, BatchNorm: true}}, key)
+	options := nn.Options{InH: side, InW: side, InC: 1, Projector: &nn.Projector{Hidden: 16, Out: 8, BatchNorm: true}}
+	if c.Name == "mocov3" {
+		options.Predictor = &nn.Predictor{Hidden: 12, BatchNorm: true}
+	}
+	model, err := nn.New("resnet-tiny", options, key)
 	if err != nil {
 		return nil, err
 	}
-	return task.New(task.Config{Name: "moco", Temperature: 0.2, Momentum: 0.9, ShuffleGroups: 1, BankSize: 45},
-		task.Environment{Model: model, VirtualRanks: ranks, Lo: lo, Hi: hi, GlobalBatch: batch, Key: key})
-}
-
-func newTask(t *testing.T) task.Task {
-	t.Helper()
-	made, err := build(0, ranks)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return made
+	return task.New(c, task.Environment{Model: model, VirtualRanks: ranks, Lo: lo, Hi: hi, GlobalBatch: batch, Key: key})
 }
 
 // views are the micro-batches of virtual ranks [lo, hi).
@@ -146,38 +147,55 @@ func views(step uint64, lo, hi int) []task.Batch {
 // The central promise in small: any number of workers ends with the same bits in every tensor, bank shards included, and the first
 // gradient, summed in fixed point, is the one of the definition in float64.
 func TestAnyNumberOfWorkersGivesTheSameBits(t *testing.T) {
-	want := run(t, 1)
-	if len(want.tensors) < 40 {
-		t.Fatalf("the state has %d tensors; something is missing", len(want.tensors))
+	for _, c := range cases {
+		t.Run(c.Name, func(t *testing.T) {
+			want := run(t, c, 1)
+			made, err := build(c, 0, ranks)
+			if err != nil {
+				t.Fatal(err)
+			}
+			againstTheDefinition(t, made, want)
+			for _, workers := range []int{2, 3, 5} {
+				sameBits(t, workers, run(t, c, workers), want)
+			}
+		})
 	}
-	wantLoss, wantGradient := task.Definition(newTask(t), views(0, 0, ranks))
-	if e := math.Abs(want.losses[0]-wantLoss) / wantLoss; e > 1e-5 {
-		t.Errorf("the first loss is %v, want %v", want.losses[0], wantLoss)
+}
+
+func againstTheDefinition(t *testing.T, made task.Task, got outcome) {
+	t.Helper()
+	if len(got.tensors) < 30 {
+		t.Fatalf("the state has %d tensors; something is missing", len(got.tensors))
+	}
+	wantLoss, wantGradient := task.Definition(made, views(0, 0, ranks))
+	if e := math.Abs(got.losses[0]-wantLoss) / wantLoss; e > 1e-5 {
+		t.Errorf("the first loss is %v, want %v", got.losses[0], wantLoss)
 	}
 	worst, size := 0.0, 0.0
 	for i, g := range wantGradient {
-		worst, size = max(worst, math.Abs(float64(want.gradient[i])-g)), max(size, math.Abs(g))
+		worst, size = max(worst, math.Abs(float64(got.gradient[i])-g)), max(size, math.Abs(g))
 	}
 	if worst/size > 1e-5 {
 		t.Errorf("the first gradient is off by %.2e of its largest element", worst/size)
 	}
-	for _, workers := range []int{2, 3, 4} {
-		got := run(t, workers)
-		if got.losses != want.losses {
-			t.Errorf("%d workers: losses %v, one worker %v", workers, got.losses, want.losses)
+}
+
+func sameBits(t *testing.T, workers int, got, want outcome) {
+	t.Helper()
+	if got.losses != want.losses {
+		t.Errorf("%d workers: losses %v, one worker %v", workers, got.losses, want.losses)
+	}
+	for i, g := range got.gradient {
+		if g != want.gradient[i] {
+			t.Fatalf("%d workers: gradient element %d is %v, with one worker %v", workers, i, g, want.gradient[i])
 		}
-		for i, g := range got.gradient {
-			if g != want.gradient[i] {
-				t.Fatalf("%d workers: gradient element %d is %v, with one worker %v", workers, i, g, want.gradient[i])
-			}
+	}
+	for name, value := range want.tensors {
+		if got.tensors[name] != value {
+			t.Errorf("%d workers: %s differs", workers, name)
 		}
-		for name, value := range want.tensors {
-			if got.tensors[name] != value {
-				t.Errorf("%d workers: %s differs", workers, name)
-			}
-		}
-		if len(got.tensors) != len(want.tensors) {
-			t.Errorf("%d workers hold %d tensors, one holds %d", workers, len(got.tensors), len(want.tensors))
-		}
+	}
+	if len(got.tensors) != len(want.tensors) {
+		t.Errorf("%d workers hold %d tensors, one holds %d", workers, len(got.tensors), len(want.tensors))
 	}
 }

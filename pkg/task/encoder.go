@@ -71,12 +71,12 @@ func (s *snapshot) check(images *tensor.Dense) error {
 	return nil
 }
 
-// Parameters are the encoder's parameters and running statistics without the projector's, in PyTorch's layout.
+// Parameters are the encoder's parameters and running statistics without those of its heads, in PyTorch's layout.
 func (s *snapshot) Parameters() []Named {
 	var out []Named
 	for _, arena := range []*nn.Arena{s.model.Params(), s.model.Running()} {
 		for _, p := range arena.Params {
-			if !strings.HasPrefix(p.Name, "projector.") {
+			if !strings.HasPrefix(p.Name, nn.ProjectorPrefix) && !strings.HasPrefix(p.Name, nn.PredictorPrefix) {
 				out = append(out, Named{p.Name, nn.ToTorch(p)})
 			}
 		}

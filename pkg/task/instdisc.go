@@ -258,7 +258,7 @@ func (t *instdisc) measure(ctx context.Context, g Group, step uint64, queries []
 	}
 	c, finite := t.form.merge(cosines, figures)
 	if !finite {
-		return contrasted{}, fmt.Errorf("the contrastive loss of step %d is NaN or Inf: %w", step, ErrNotFinite)
+		return contrasted{}, lossNotFinite(step)
 	}
 	c.staleness = staleness / float64(t.env.Samples)
 	return c, nil

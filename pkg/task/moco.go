@@ -176,7 +176,7 @@ func (t *moco) contrast(ctx context.Context, g Group, step uint64, queries, keys
 	}
 	merged, finite := objective.MergeBank(cosines, maxima, sums, tau)
 	if !finite {
-		return nil, 0, fmt.Errorf("the contrastive loss of step %d is NaN or Inf: %w", step, ErrNotFinite)
+		return nil, 0, lossNotFinite(step)
 	}
 	return merged, age / max(written, 1), nil
 }

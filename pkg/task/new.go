@@ -60,7 +60,9 @@ var constructors = []struct {
 	make func(Config, Environment) (Task, error)
 }{
 	{"moco", newMoCo},
+	{"simclr", newSimCLR},
 	{"instdisc", newInstDisc},
+	{"mocov3", newMoCoV3},
 }
 
 // Names lists the tasks that New knows.
@@ -83,4 +85,15 @@ func New(c Config, e Environment) (Task, error) {
 		}
 	}
 	return nil, fmt.Errorf("make task %q: unknown name; expected one of %s", c.Name, strings.Join(Names(), ", "))
+}
+
+// checkInBatch refuses what a task cannot run with whose negatives are the batch's other samples.
+func checkInBatch(c Config, e Environment) error {
+	switch {
+	case c.Temperature <= 0:
+		return fmt.Errorf("make task %s: temperature is %v, expected above 0", c.Name, c.Temperature)
+	case e.GlobalBatch < 2:
+		return fmt.Errorf("make task %s: a batch of %d leaves no negatives, expected 2 or more", c.Name, e.GlobalBatch)
+	}
+	return nil
 }

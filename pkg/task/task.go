@@ -5,6 +5,7 @@ package task
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/sslctl/sslctl/pkg/nn"
 	"gorgonia.org/tensor"
@@ -13,6 +14,11 @@ import (
 // ErrNotFinite is returned when a gradient or a loss is NaN or Inf. Every rank sees it in the same step, since it is detected on
 // values that all ranks share; the trainer then skips the step on all of them alike.
 var ErrNotFinite = errors.New("not finite")
+
+// lossNotFinite says that a step's loss cannot be used.
+func lossNotFinite(step uint64) error {
+	return fmt.Errorf("the contrastive loss of step %d is NaN or Inf: %w", step, ErrNotFinite)
+}
 
 // Batch is one virtual rank's micro-batch.
 type Batch struct {
@@ -114,6 +120,6 @@ type Encoder interface {
 	Features(images *tensor.Dense) (*tensor.Dense, error)
 	// Embeddings maps (n, H, W, C) images to (n, D) unit vectors: what the objective compares.
 	Embeddings(images *tensor.Dense) (*tensor.Dense, error)
-	// Parameters are the encoder's tensors (without projector), named and shaped as PyTorch has them.
+	// Parameters are the encoder's tensors (without its heads), named and shaped as PyTorch has them.
 	Parameters() []Named
 }

@@ -1,0 +1,168 @@
+package task
+
+import (
+	"fmt"
+	"math"
+
+	"gorgonia.org/tensor"
+)
+
+// Definition is a task's loss and gradient by their definition, in float64 from the network's output to its gradient, for a task that
+// owns all virtual ranks.
+func Definition(t Task, own []Batch) (loss float64, gradient []float64) {
+	switch t := t.(type) {
+	case *moco:
+		return t.definition(own)
+	case *simclr:
+		return t.definition(own)
+	case *mocov3:
+		return t.definition(own)
+	}
+	panic(fmt.Sprintf("no definition of %T", t))
+}
+
+// rows64 are embeddings of all virtual ranks, row by row.
+type rows64 struct {
+	unit  [][]float64
+	norms []float64
+}
+
+// forward64 runs the branch's model on what images yields for each virtual rank.
+func (b *branch) forward64(own []Batch, images func(Batch) *tensor.Dense) (out rows64) {
+	for i := range own {
+		_, z := b.runs[i].model.Forward(images(own[i]), true)
+		for r := range b.rows {
+			row, square := make([]float64, b.width), 0.0
+			for c := range row {
+				row[c] = float64(z.Float32s()[r*b.width+c])
+				square += row[c] * row[c]
+			}
+			for c := range row {
+				row[c] /= math.Sqrt(square)
+			}
+			out.unit, out.norms = append(out.unit, row), append(out.norms, math.Sqrt(square))
+		}
+	}
+	return out
+}
+
+// backward64 takes the gradient by the unit rows through normalisation and model, added up over the virtual ranks.
+func (b *trainedBranch) backward64(rows rows64, g [][]float64) []float64 {
+	sum, one := make([]float64, len(b.model.Params().Data)), make([]float32, len(b.model.Params().Data))
+	for i := range b.runs {
+		dz := zeros(b.rows, b.width)
+		for r := range b.rows {
+			at, along := i*b.rows+r, 0.0
+			for c := range b.width {
+				along += g[at][c] * rows.unit[at][c]
+			}
+			for c := range b.width {
+				dz.Float32s()[r*b.width+c] = float32((g[at][c] - along*rows.unit[at][c]) / rows.norms[at])
+			}
+		}
+		b.runs[i].model.Backward(dz, one)
+		for j, x := range one {
+			sum[j] += float64(x)
+		}
+	}
+	return sum
+}
+
+// entropy is the cross-entropy of the softmax over q·row/τ with the first row as the label, and adds factor times its gradient to dq and,
+// where that is not nil, to the rows'.
+func entropy(q []float64, rows [][]float64, factor float64, dq []float64, drows [][]float64) float64 {
+	scores, sum := make([]float64, len(rows)), 0.0
+	for j, row := range rows {
+		for c := range q {
+			scores[j] += q[c] * row[c] / testTau
+		}
+		sum += math.Exp(scores[j])
+	}
+	for j, row := range rows {
+		p := math.Exp(scores[j]) / sum
+		if j == 0 {
+			p--
+		}
+		for c := range q {
+			dq[c] += factor * p * row[c] / testTau
+			if drows != nil {
+				drows[j][c] += factor * p * q[c] / testTau
+			}
+		}
+	}
+	return factor * (math.Log(sum) - scores[0])
+}
+
+func matrix(rows, d int) [][]float64 {
+	m := make([][]float64, rows)
+	for i := range m {
+		m[i] = make([]float64, d)
+	}
+	return m
+}
+
+func view(name string) func(Batch) *tensor.Dense {
+	return func(b Batch) *tensor.Dense { return b.Fields[name] }
+}
+
+func bothViews(b Batch) *tensor.Dense { return new(stack).of(b) }
+
+func (t *moco) definition(own []Batch) (loss float64, gradient []float64) {
+	var bank [][]float64
+	for _, shard := range t.bank {
+		for j := 0; j < len(shard.Keys()); j += t.width {
+			row := make([]float64, t.width)
+			for c := range row {
+				row[c] = float64(shard.Keys()[j+c])
+			}
+			bank = append(bank, row)
+		}
+	}
+	keys, queries := t.key.forward64(own, view("view2")), t.query.forward64(own, view("view1"))
+	dq := matrix(len(queries.unit), t.width)
+	for i, q := range queries.unit {
+		loss += entropy(q, append([][]float64{keys.unit[i]}, bank...), 1/float64(t.env.GlobalBatch), dq[i], nil)
+	}
+	return loss, t.query.backward64(queries, dq)
+}
+
+// partner is the row of the other view of a row's sample, where each virtual rank has n first views, then its n second ones.
+func partner(row, n int) int {
+	if row/n%2 == 0 {
+		return row + n
+	}
+	return row - n
+}
+
+func (t *simclr) definition(own []Batch) (loss float64, gradient []float64) {
+	z := t.encoder.forward64(own, bothViews)
+	dz := matrix(len(z.unit), t.encoder.width)
+	for i, anchor := range z.unit {
+		positive := partner(i, t.env.micro())
+		others, gradients := [][]float64{z.unit[positive]}, [][]float64{dz[positive]}
+		for j := range z.unit {
+			if j != i && j != positive {
+				others, gradients = append(others, z.unit[j]), append(gradients, dz[j])
+			}
+		}
+		loss += entropy(anchor, others, 1/float64(len(z.unit)), dz[i], gradients)
+	}
+	return loss, t.encoder.backward64(z, dz)
+}
+
+func (t *mocov3) definition(own []Batch) (loss float64, gradient []float64) {
+	n := t.env.micro()
+	queries, keys := t.query.forward64(own, bothViews), t.key.forward64(own, bothViews)
+	dq := matrix(len(queries.unit), t.query.width)
+	for i, q := range queries.unit {
+		positive := partner(i, n)
+		others := [][]float64{keys.unit[positive]}
+		for j := range keys.unit {
+			if j != positive && j/n%2 == positive/n%2 {
+				others = append(others, keys.unit[j])
+			}
+		}
+		loss += entropy(q, others, 2*testTau/float64(t.env.GlobalBatch), dq[i], nil)
+	}
+	return loss, t.query.backward64(queries, dq)
+}

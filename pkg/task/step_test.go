@@ -1,0 +1,103 @@
+package task
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+)
+
+// every runs a test for a small form of every task.
+func every(t *testing.T, test func(t *testing.T, c Config)) {
+	for _, c := range settings {
+		t.Run(c.Name, func(t *testing.T) { test(t, c) })
+	}
+}
+
+// The step's gradient against one computed from all logits at once, in float64, with the same network.
+func TestStepAgainstTheDefinition(t *testing.T) {
+	every(t, func(t *testing.T, c Config) {
+		m, twin, own := newTest(t, c), newTest(t, c), testBatches(0)
+		var got []float64
+		metrics, err := m.Step(context.Background(), alone{testRanks}, 0, own, func(context.Context, string) error {
+			trained := m.Trained()[0]
+			got = make([]float64, len(trained.Parameters.Data))
+			for _, g := range trained.Grads {
+				for i, x := range g.Float32s() {
+					got[i] += float64(x)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantLoss, want := Definition(twin, own)
+		if e := math.Abs(metrics["loss"]-wantLoss) / wantLoss; e > 1e-5 {
+			t.Errorf("loss %v, want %v", metrics["loss"], wantLoss)
+		}
+		worst, size := 0.0, 0.0
+		for i := range want {
+			worst, size = max(worst, math.Abs(got[i]-want[i])), max(size, math.Abs(want[i]))
+		}
+		if worst/size > 1e-5 {
+			t.Errorf("gradient is off by %.2e of its largest element", worst/size)
+		}
+	})
+}
+
+func TestASkippedStepChangesNothing(t *testing.T) {
+	every(t, func(t *testing.T, c Config) {
+		m := newTest(t, c)
+		step := func(own []Batch, update func(context.Context, string) error) error {
+			_, err := m.Step(context.Background(), alone{testRanks}, 1, own, update)
+			return err
+		}
+		before := fmt.Sprint(values(m))
+		poisoned := testBatches(1)
+		poisoned[1].Fields["view1"].Float32s()[5] = float32(math.NaN())
+		if err := step(poisoned, nil); !errors.Is(err, ErrNotFinite) {
+			t.Fatalf("a NaN in the input gave %v, want ErrNotFinite", err)
+		}
+		if err := step(testBatches(1), func(context.Context, string) error { return ErrNotFinite }); !errors.Is(err, ErrNotFinite) {
+			t.Fatalf("a gradient that is not finite gave %v", err)
+		}
+		if fmt.Sprint(values(m)) != before {
+			t.Error("the state has changed")
+		}
+		if err := step(testBatches(1), func(context.Context, string) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if fmt.Sprint(values(m)) == before {
+			t.Error("a step that was not skipped changed nothing")
+		}
+	})
+}
+
+func values(t Task) (all []any) {
+	for _, v := range t.State() {
+		all = append(all, v.Name, v.VirtualRank, v.Value.Data())
+	}
+	return all
+}
+
+func TestAStepNamesItsPhases(t *testing.T) {
+	every(t, func(t *testing.T, c Config) {
+		var phases []string
+		e := testEnvironment(t, c)
+		e.Enter = func(phase string) { phases = append(phases, phase) }
+		m, err := New(c, e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Step(context.Background(), alone{testRanks}, 0, testBatches(0), func(context.Context, string) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		forward, backward := slices.Index(phases, PhaseForward), slices.Index(phases, PhaseBackward)
+		if forward != 0 || backward < 1 || slices.Contains(phases, PhaseBank) != (m.BankBytes() > 0) {
+			t.Errorf("the phases are %v", phases)
+		}
+	})
+}
