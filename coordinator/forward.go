@@ -93,6 +93,7 @@ func (n *Node) forward(next http.Handler) http.Handler {
 }
 
 func (n *Node) passOn(w http.ResponseWriter, r *http.Request, leader string) {
+	n.log.Debug("pass a request on", telemetry.Request(r.Header.Get(telemetry.RequestHeader)), zap.String("path", r.URL.Path), zap.String("to", leader))
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	defer n.proxy.whileLeads(leader, cancel)()
@@ -102,6 +103,10 @@ func (n *Node) passOn(w http.ResponseWriter, r *http.Request, leader string) {
 			pr.Out.URL.Scheme, pr.Out.URL.Host = "http", n.cfg.Peers[leader]
 			pr.Out.Host = pr.In.Host
 			pr.Out.Header.Set(forwardedBy, n.cfg.ID)
+		},
+		ModifyResponse: func(r *http.Response) error {
+			r.Header.Del(telemetry.RequestHeader) // the answer names it already
+			return nil
 		},
 		Transport: n.proxy.transport,
 		ErrorLog:  zap.NewStdLog(n.log.Named("forward")),

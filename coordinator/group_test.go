@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 
 	pb "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
@@ -43,12 +44,18 @@ type group struct {
 	dirs  map[string]string
 	peers map[string]string
 	nodes map[string]*Node // those that run
+	log   *zap.Logger
 }
 
 // newGroup starts a group of n nodes on loopback, and waits for a leader.
 func newGroup(t *testing.T, n int) *group {
 	t.Helper()
-	g := &group{t: t, dirs: map[string]string{}, nodes: map[string]*Node{}}
+	return newLoggedGroup(t, n, zaptest.NewLogger(t, zaptest.Level(zapLevel)))
+}
+
+func newLoggedGroup(t *testing.T, n int, log *zap.Logger) *group {
+	t.Helper()
+	g := &group{t: t, dirs: map[string]string{}, nodes: map[string]*Node{}, log: log}
 	for i := range n {
 		id := string(rune('a' + i))
 		g.ids = append(g.ids, id)
@@ -71,7 +78,7 @@ func (g *group) start() {
 	for _, id := range g.ids {
 		n, err := Start(Config{
 			ID: id, Listener: listeners[id], Peers: g.peers, DataDir: g.dirs[id], DetectWithin: 400 * time.Millisecond, Cluster: "test",
-			NATSURLs: func() []string { return []string{"nats://127.0.0.1:4222"} }, Logger: zaptest.NewLogger(g.t, zaptest.Level(zapLevel)),
+			NATSURLs: func() []string { return []string{"nats://127.0.0.1:4222"} }, Logger: g.log,
 		})
 		if err != nil {
 			g.t.Fatal(err)

@@ -19,7 +19,7 @@ const messageMost = 16 << 20
 // startHTTP serves the API: gRPC, gRPC-Web and JSON over HTTP/1.1 and HTTP/2 without TLS, the metrics and the health checks.
 func (n *Node) startHTTP() {
 	n.proxy = newProxy(n.cfg)
-	options := connect.WithHandlerOptions(connect.WithReadMaxBytes(messageMost), connect.WithInterceptors(&interceptor{n}))
+	options := connect.WithHandlerOptions(connect.WithReadMaxBytes(messageMost), connect.WithInterceptors(&interceptor{n}), connect.WithRecover(n.recovered))
 	api := http.NewServeMux()
 	api.Handle(sslctlv1connect.NewJobServiceHandler(&jobService{n}, options))
 	api.Handle(sslctlv1connect.NewWorkerServiceHandler(&workerService{n}, options))
@@ -33,7 +33,7 @@ func (n *Node) startHTTP() {
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	n.server = &http.Server{
-		Handler: n.counted(all), Protocols: protocols, ReadHeaderTimeout: sniffWithin, IdleTimeout: 2 * time.Minute,
+		Handler: n.counted(telemetry.TakeRequestID(all)), Protocols: protocols, ReadHeaderTimeout: sniffWithin, IdleTimeout: 2 * time.Minute,
 		ErrorLog: zap.NewStdLog(n.log.Named("http")),
 		// Two missed pings free a connection whose other end has vanished.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},

@@ -1,14 +1,24 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
 	"strings"
 	"time"
 
 	"connectrpc.com/connect"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/sslctl/sslctl/internal/telemetry"
+	pb "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
 )
 
-// interceptor measures the requests that this node answers itself.
+// interceptor measures and logs the requests that this node answers itself.
 type interceptor struct{ n *Node }
 
 // WrapUnary is part of connect.Interceptor.
@@ -16,12 +26,15 @@ func (i *interceptor) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 		start := time.Now()
 		res, err := next(ctx, req)
-		i.observe(req.Spec(), start, err)
-		return res, err
+		uid := i.job(req.Any())
+		if err == nil {
+			uid = cmp.Or(i.job(res.Any()), uid)
+		}
+		return res, i.done(ctx, req.Spec(), req.Header(), start, uid, err)
 	}
 }
 
-// WrapStreamingClient is part of connect.Interceptor; the node's own calls are not measured.
+// WrapStreamingClient is part of connect.Interceptor; the node's own calls are somebody's requests already.
 func (i *interceptor) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
 	return next
 }
@@ -30,14 +43,85 @@ func (i *interceptor) WrapStreamingClient(next connect.StreamingClientFunc) conn
 func (i *interceptor) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
 		start := time.Now()
-		err := next(ctx, conn)
-		i.observe(conn.Spec(), start, err)
-		return err
+		return i.done(ctx, conn.Spec(), conn.RequestHeader(), start, "", next(ctx, conn))
 	}
 }
 
-func (i *interceptor) observe(spec connect.Spec, start time.Time, err error) {
-	i.n.metrics.RequestSeconds.WithLabelValues(method(spec), codeName(err)).Observe(time.Since(start).Seconds())
+// done counts and logs a request, and returns its error as the caller should see it: an internal one says under which id the logs have more.
+func (i *interceptor) done(ctx context.Context, spec connect.Spec, header http.Header, start time.Time, uid string, err error) error {
+	if err != nil && ctx.Err() != nil {
+		err = connect.NewError(connect.CodeCanceled, err) // the caller has gone
+	}
+	name, code, took := method(spec), codeName(err), time.Since(start)
+	i.n.metrics.RequestSeconds.WithLabelValues(name, code).Observe(took.Seconds())
+	level := zapcore.InfoLevel
+	switch {
+	case internal(err):
+		level = zapcore.ErrorLevel
+	case reads(spec):
+		level = zapcore.DebugLevel
+	}
+	id := header.Get(telemetry.RequestHeader)
+	if line := i.n.log.Check(level, "request"); line != nil {
+		fields := []zap.Field{telemetry.Request(id), zap.String("method", name), zap.String("code", code), zap.Duration("took", took)}
+		if uid != "" {
+			fields = append(fields, telemetry.Job(uid))
+		}
+		if by := header.Get(forwardedBy); by != "" {
+			fields = append(fields, zap.String("forwarded_by", by))
+		}
+		line.Write(append(fields, zap.Error(err))...)
+	}
+	if internal(err) && !strings.Contains(err.Error(), id) { // a leader's error, relayed, has it already
+		code, api := connect.CodeOf(err), new(connect.Error)
+		if errors.As(err, &api) {
+			err = errors.New(api.Message())
+		}
+		return connect.NewError(code, fmt.Errorf("%w (the coordinators' logs have more under request %s)", err, id))
+	}
+	return err
+}
+
+// internal tells whether an error is the coordinators' own fault.
+func internal(err error) bool {
+	if err == nil {
+		return false
+	}
+	code := connect.CodeOf(err)
+	return code == connect.CodeInternal || code == connect.CodeUnknown || code == connect.CodeDataLoss
+}
+
+// reads tells whether a procedure changes nothing that a person has asked for: those are for debugging.
+func reads(spec connect.Spec) bool {
+	_, name, _ := strings.Cut(method(spec), "/")
+	for _, verb := range []string{"Get", "List", "Watch", "Explain", "Plan", "Tail", "Heartbeat"} {
+		if strings.HasPrefix(name, verb) {
+			return true
+		}
+	}
+	return false
+}
+
+// job is the UID of the job that a request or an answer is about; empty if it is about none.
+func (i *interceptor) job(message any) string {
+	switch m := message.(type) {
+	case interface{ GetJob() *pb.Job }:
+		return m.GetJob().GetUid()
+	case interface{ GetJobUid() string }:
+		return m.GetJobUid()
+	case interface{ GetJob() string }:
+		if j := i.n.fsm.state.Load().Job(m.GetJob()); j != nil {
+			return fmt.Sprint(j.UID)
+		}
+	}
+	return ""
+}
+
+// recovered turns a panic in a handler into an answer, and logs where it came from.
+func (n *Node) recovered(_ context.Context, spec connect.Spec, header http.Header, panicked any) error {
+	n.log.Error("panic", telemetry.Request(header.Get(telemetry.RequestHeader)), zap.String("method", method(spec)),
+		zap.Any("panic", panicked), zap.ByteString("stack", debug.Stack()))
+	return connect.NewError(connect.CodeInternal, fmt.Errorf("internal error: %v", panicked))
 }
 
 // method is "JobService/Submit".

@@ -195,8 +195,8 @@ func (n *Node) goes(f func()) {
 
 // applied is called after each committed command.
 func (n *Node) applied(r state.Result) {
-	n.metrics.Events.Add(float64(len(r.Events)))
 	for _, e := range r.Events {
+		n.metrics.Events.WithLabelValues(string(e.Reason)).Inc()
 		fields := make([]zap.Field, 0, 3)
 		if e.Job != 0 {
 			fields = append(fields, telemetry.Job(fmt.Sprint(e.Job)))

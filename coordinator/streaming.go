@@ -8,6 +8,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/sslctl/sslctl/internal/telemetry"
 	"github.com/sslctl/sslctl/proto/sslctl/v1alpha1/sslctlv1connect"
 )
 
@@ -36,6 +37,7 @@ func streamed[Req, Res any](ctx context.Context, n *Node, req *connect.Request[R
 	defer context.AfterFunc(n.ctx, func() { cancel(ErrClosed) })()
 	passed := connect.NewRequest(req.Msg)
 	passed.Header().Set(forwardedBy, n.cfg.ID)
+	passed.Header().Set(telemetry.RequestHeader, req.Header().Get(telemetry.RequestHeader))
 	stream, err := open(ctx, &http.Client{Transport: n.proxy.transport}, "http://"+n.cfg.Peers[leader], passed)
 	if err != nil {
 		return relayed(ctx, err)

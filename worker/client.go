@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"github.com/sslctl/sslctl/internal/telemetry"
 	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
 	"github.com/sslctl/sslctl/proto/sslctl/v1alpha1/sslctlv1connect"
 )
@@ -32,7 +33,7 @@ func newCoordinators(addresses []string, timeout time.Duration) (*coordinators, 
 	}
 	// Connections that a dead node leaves behind must not hold a heartbeat for longer than the detection of its death.
 	transport := &http.Transport{DialContext: (&net.Dialer{Timeout: timeout}).DialContext, ResponseHeaderTimeout: timeout, IdleConnTimeout: time.Minute}
-	c := &coordinators{addresses: addresses, http: &http.Client{Transport: transport}}
+	c := &coordinators{addresses: addresses, http: &http.Client{Transport: telemetry.SendRequestID(transport)}}
 	for _, a := range addresses {
 		if !strings.Contains(a, "://") {
 			a = "http://" + a

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"github.com/sslctl/sslctl/internal/telemetry"
 	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
 	"github.com/sslctl/sslctl/proto/sslctl/v1alpha1/sslctlv1connect"
 )
@@ -45,7 +46,7 @@ func newClient(addresses []string, timeout time.Duration) (*client, error) {
 		MaxIdleConnsPerHost: 2,
 		IdleConnTimeout:     time.Minute,
 	}
-	c := &client{timeout: timeout, http: &http.Client{Transport: transport}}
+	c := &client{timeout: timeout, http: &http.Client{Transport: telemetry.SendRequestID(transport)}}
 	for _, a := range addresses {
 		a = strings.TrimSuffix(strings.TrimSpace(a), "/")
 		if a == "" {

@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/sslctl/sslctl/internal/telemetry"
 )
 
 // version is set by the linker.
@@ -24,7 +26,8 @@ func run(args []string, in io.Reader, out, err io.Writer) int {
 	context.AfterFunc(ctx, stop)
 	root := newRootCommand(&globals{in: in, out: out, err: err})
 	root.SetArgs(args)
-	failure := root.ExecuteContext(ctx)
+	// All that one command asks of the coordinators has one id in their logs.
+	failure := root.ExecuteContext(telemetry.WithRequestID(ctx, telemetry.NewRequestID()))
 	if failure != nil && ctx.Err() != nil && errors.Is(failure, context.Canceled) {
 		failure = fmt.Errorf("%w: %w", errInterrupted, failure)
 	}

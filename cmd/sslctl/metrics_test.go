@@ -124,7 +124,7 @@ func TestMetricsOfAJob(t *testing.T) {
 	least("sslctl_raft_log_entries", 5, 1)
 	least("sslctl_raft_commit_seconds", 5, 1)
 	least("sslctl_api_request_seconds", 1, 1, "method", "JobService/Submit", "code", "ok")
-	least("sslctl_coordinator_events_total", 1, 1)
+	least("sslctl_coordinator_events_total", 1, 1, "reason", "Submitted")
 	least("sslctl_planner_commands_total", 1, 1)
 	least("sslctl_build_info", 1, 1)
 	least("go_goroutines", 1, 1)

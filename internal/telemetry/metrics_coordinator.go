@@ -45,7 +45,7 @@ var (
 	}
 	apiRequestSeconds = Definition{
 		Name: "sslctl_api_request_seconds", Kind: Histogram, Unit: "seconds", Labels: []string{"method", "code"}, Process: coordinators,
-		Help:    "Time of the API's requests that were answered here, by method (Service/Method) and code (ok or an error code of Connect). Streams count when they end.",
+		Help:    "Time of the API's requests that were answered here, by method (Service/Method) and code (ok or an error code of Connect). Streams count when they end, at each coordinator that they pass.",
 		Buckets: prometheus.ExponentialBuckets(0.001, 2, 16),
 	}
 	apiForwarded = Definition{
@@ -66,8 +66,8 @@ var (
 		Help: "Decisions of the planner that were handed in to be committed.",
 	}
 	coordinatorEvents = Definition{
-		Name: "sslctl_coordinator_events_total", Kind: Counter, Process: coordinators,
-		Help: "Events (as sslctl events shows them) that this coordinator has applied.",
+		Name: "sslctl_coordinator_events_total", Kind: Counter, Labels: []string{"reason"}, Process: coordinators,
+		Help: "Events that this coordinator has applied, by reason (the word that sslctl events shows).",
 	}
 )
 
@@ -141,7 +141,7 @@ type CoordinatorMetrics struct {
 	Heartbeats      *prometheus.CounterVec   // by result
 	PlannerSeconds  prometheus.Observer
 	PlannerCommands prometheus.Counter
-	Events          prometheus.Counter
+	Events          *prometheus.CounterVec // by reason
 }
 
 // NewCoordinatorMetrics registers the metrics of the coordinator with this id. read is called at each scrape for the definitions above that
@@ -152,7 +152,7 @@ func NewCoordinatorMetrics(reg prometheus.Registerer, id string, read func(repor
 	heartbeats, planner, commands, events := coordinatorHeartbeats.counters(), plannerSeconds.histograms(), plannerCommands.counters(), coordinatorEvents.counters()
 	m := &CoordinatorMetrics{
 		CommitSeconds: commit.WithLabelValues(), RequestSeconds: requests, Forwarded: forwarded, Heartbeats: heartbeats,
-		PlannerSeconds: planner.WithLabelValues(), PlannerCommands: commands.WithLabelValues(), Events: events.WithLabelValues(),
+		PlannerSeconds: planner.WithLabelValues(), PlannerCommands: commands.WithLabelValues(), Events: events,
 	}
 	for _, result := range []string{ForwardPassedOn, ForwardNoLeader} {
 		forwarded.WithLabelValues(result)

@@ -32,6 +32,7 @@ func everything(t *testing.T) (*prometheus.Registry, *WorkerMetrics) {
 		t.Fatal(err)
 	}
 	c.RequestSeconds.WithLabelValues("JobService/Submit", "ok").Observe(1)
+	c.Events.WithLabelValues("Submitted").Inc()
 	return reg, w
 }
 
