@@ -19,7 +19,7 @@ func refused(err error) error {
 		code = connect.CodeAlreadyExists
 	case errors.Is(err, state.ErrInvalid):
 		code = connect.CodeInvalidArgument
-	case errors.Is(err, state.ErrEnded), errors.Is(err, state.ErrPausing), errors.Is(err, state.ErrReplaced),
+	case errors.Is(err, state.ErrEnded), errors.Is(err, state.ErrLiving), errors.Is(err, state.ErrPausing), errors.Is(err, state.ErrReplaced),
 		errors.Is(err, state.ErrStale), errors.Is(err, state.ErrPlanChanged):
 		code = connect.CodeFailedPrecondition
 	}

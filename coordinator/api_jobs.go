@@ -115,7 +115,11 @@ func (a *jobService) command(c state.Command) (*pb.Job, error) {
 		return nil, refused(result.Err)
 	}
 	s := a.n.fsm.state.Load()
-	return newView(s, t).job(s.Jobs[result.Job], false, false), nil
+	j := s.Jobs[result.Job]
+	if j == nil {
+		return nil, deleted(result.Job)
+	}
+	return newView(s, t).job(j, false, false), nil
 }
 
 // current is the newest agreed state: everything that was acknowledged before the call is in it. A majority has confirmed that this node

@@ -131,7 +131,7 @@ func assignment(j *state.Job, rank int) *pb.Assignment {
 		StartStep: j.StartStep, Source: j.Source.URI, SourceDigest: j.Source.Digest, Directive: pb.Directive_DIRECTIVE_RUN,
 		Numerics: j.Numerics, CommittedStep: j.Committed(), FloorsKnown: j.FloorsKnown(),
 	}
-	if j.State == state.Pausing {
+	if j.Stopping() {
 		a.Directive = pb.Directive_DIRECTIVE_PAUSE
 	}
 	for r := range j.Members {

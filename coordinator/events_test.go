@@ -34,7 +34,7 @@ func TestCordonsAndEventsSurvive(t *testing.T) {
 		t.Fatalf("cordoned: %v", cordoned)
 	}
 	uid := submit(t, g.leader(), "mnist", 1).Uid
-	waiting := await(t, g.leader(), uid, "the reason", func(j *pb.Job) bool { return strings.Contains(j.Reason, "1 cordoned") })
+	waiting := await(t, g.leader(), uid, "the reason", func(j *pb.Job) bool { return strings.Contains(j.Reason, "1 is cordoned") })
 	g.stop()
 	g.start()
 	newScript(t, g.leader(), "w1", 2) // a restarted process stays cordoned

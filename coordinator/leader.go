@@ -75,7 +75,7 @@ const planRounds = 16
 
 // plan lets the planner decide until it has nothing more to do.
 func (n *Node) plan(t *term) {
-	knobs := planner.Knobs{DetectWithin: n.cfg.DetectWithin, ForgetAfter: forgetAfter, FruitlessMost: fruitlessMost}
+	knobs := n.knobs()
 	for range planRounds {
 		s := n.fsm.state.Load()
 		now := time.Now()

@@ -37,7 +37,7 @@ func TestAcknowledgedJobSurvives(t *testing.T) {
 	}
 	g.stop()
 	g.start()
-	if again := get(t, g.follower(), job.Uid); again.Name != "mnist" || again.Reason != "needs 2 workers; 0 are free, 0 busy, 0 lost" {
+	if again := get(t, g.follower(), job.Uid); again.Name != "mnist" || again.Reason != "needs 2 workers; no worker is registered" {
 		t.Fatalf("after a restart of all: %v", again)
 	}
 	list := retry(t, func(ctx context.Context) (*connect.Response[pb.ListResponse], error) {

@@ -15,7 +15,7 @@ func submission(yaml []byte, set []string, requestID string) (*state.Submit, err
 	return &state.Submit{
 		RequestID: requestID, Name: job.Metadata.Name, Labels: job.Metadata.Labels, Priority: spec.Priority, Spec: job.YAML(),
 		Need: state.Requirements{
-			WorkersMin: spec.Workers.Min, WorkersMax: spec.Workers.Max,
+			WorkersMin: spec.Workers.Min, WorkersMax: spec.Workers.Max, Selector: spec.Workers.Selector,
 			VirtualRanks: spec.Training.VirtualRanks, Numerics: spec.Training.Numerics,
 			DetectWithinMS: spec.FaultTolerance.DetectWithin.Std().Milliseconds(),
 			GlobalBatch:    uint64(spec.Training.GlobalBatch), Epochs: state.Number(spec.Training.Epochs),

@@ -30,6 +30,7 @@ type heard struct {
 	at          time.Time // of the newest heartbeat
 	interval    time.Duration
 	leaving     bool
+	idle        bool           // as of the newest heartbeat
 	report      planner.Report // FailureAge is not used
 	failedAt    time.Time      // when report.Failure was first heard
 	stale       uint64         // heartbeats about generations that are over
@@ -82,7 +83,7 @@ func (t *term) hear(worker string, incarnation uint64, now time.Time, leaving bo
 	if now.After(h.at) {
 		h.at = now
 	}
-	h.leaving = leaving
+	h.leaving, h.idle = leaving, report == nil
 	if report != nil {
 		same := h.report.Job == report.Job && h.report.Generation == report.Generation
 		if !same && h.report.Job == report.Job && h.report.Generation > report.Generation {
@@ -123,7 +124,7 @@ func (t *term) observe(s *state.State, now time.Time) map[string]planner.Observa
 			report.FailureAge = max(0, now.Sub(h.failedAt))
 		}
 		seen[id] = planner.Observation{
-			Incarnation: h.incarnation, Heard: true, Age: max(0, now.Sub(h.at)), Interval: h.interval, Leaving: h.leaving, Report: report,
+			Incarnation: h.incarnation, Heard: true, Age: max(0, now.Sub(h.at)), Interval: h.interval, Leaving: h.leaving, Idle: h.idle, Report: report,
 		}
 	}
 	return seen

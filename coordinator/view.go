@@ -51,6 +51,7 @@ func (v *view) job(j *state.Job, ledger, wide bool) *pb.Job {
 		EpochLosses: floats(j.EpochLosses), Evaluations: evaluations(j.Evaluations), Digest: digest, DigestStep: digestStep,
 		Generation: j.Generation, Generations: j.Generation, StepsRepeated: j.Repeated, StepsSkipped: j.Ledger.Skipped(), Numerics: j.Numerics,
 		Members: members, Exported: j.Exported, CorruptSamples: j.Corrupt,
+		WorkersMin: uint32(j.Need.WorkersMin), WorkersMax: uint32(j.Need.WorkersMax), Selector: j.Need.Selector, SinceUnixMs: j.Since(),
 		SubmittedUnixMs: j.SubmittedMS, StartedUnixMs: j.StartedMS, EndedUnixMs: j.EndedMS, Metrics: floatMap(last.Metrics),
 	}
 	if p := j.Plan; p != nil {

@@ -39,14 +39,18 @@ func (a *jobService) watch(ctx context.Context, key string, out *connect.ServerS
 	for {
 		change := a.n.changed.next()
 		s := a.n.fsm.state.Load()
-		job := newView(s, t).job(s.Jobs[uid], false, false)
+		j := s.Jobs[uid]
+		if j == nil {
+			return deleted(uid)
+		}
+		job := newView(s, t).job(j, false, false)
 		if !proto.Equal(job, last) {
 			if err := out.Send(&pb.WatchResponse{Job: job}); err != nil {
 				return err
 			}
 			last = job
 		}
-		if s.Jobs[uid].State.Ended() {
+		if j.State.Ended() {
 			return nil
 		}
 		if err := wait(ctx, t, change); err != nil {

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,11 +27,13 @@ func (p *planning) judge(j *state.Job) {
 			return
 		}
 	}
-	if j.State == state.Pausing && all(reports, func(r Report) bool { return r.Phase == Stopped && r.Step == reports[0].Step }) {
-		if step := reports[0].Step; step == j.Committed() && step == j.Newest().Step {
+	if stopped(j, reports) {
+		if j.State == state.Pausing {
 			p.end(j, state.Paused, "", true)
-			return
+		} else {
+			p.renew(j, j.Reform, true)
 		}
+		return
 	}
 	if b := p.broken(j, reports); b.why != "" {
 		if unsettled := p.unsettled(j, reports); unsettled != "" {
@@ -44,13 +47,68 @@ func (p *planning) judge(j *state.Job) {
 		p.renew(j, b.why, b.blameless)
 		return
 	}
+	if j.State != state.Pausing && p.unsettled(j, reports) == "" && p.reform(j, reports) {
+		return
+	}
 	if j.State == state.Starting && all(reports, func(r Report) bool { return r.Phase == Running || r.Phase == Finished }) {
 		p.command(state.Command{MarkRunning: &state.MarkRunning{Job: j.UID, Generation: j.Generation}})
 		return
 	}
 	if waits := waitsFor(j, reports); waits != "" {
+		if j.Reform != "" && j.State != state.Pausing {
+			waits = j.Reform + "; " + waits
+		}
 		p.decision.Reasons[j.UID] = waits
 	}
+}
+
+// reform has a sound generation make place for another one, if it should: at the next step boundary, or at once if it has done nothing yet.
+func (p *planning) reform(j *state.Job, reports []Report) bool {
+	why := cmp.Or(j.Reform, p.unsuitable(j))
+	switch {
+	case why == "":
+		return false
+	case !begun(j, reports):
+		p.renew(j, why, true)
+		return true
+	case j.Reform == "":
+		p.command(state.Command{Reform: &state.Reform{Job: j.UID, Generation: j.Generation, Reason: why}})
+		return true
+	}
+	return false
+}
+
+// stopped tells whether all members have stopped at one step, as they were asked to, and everything up to there is committed: the next
+// generation will repeat nothing.
+func stopped(j *state.Job, reports []Report) bool {
+	step := reports[0].Step
+	return j.Stopping() && step == j.Committed() && step == j.Newest().Step && len(j.Checkpoints) > 0 &&
+		all(reports, func(r Report) bool { return r.Phase == Stopped && r.Step == step })
+}
+
+// begun tells whether the members have done a step, as far as is known.
+func begun(j *state.Job, reports []Report) bool {
+	return j.State != state.Starting || slices.ContainsFunc(reports, func(r Report) bool { return r.Step > j.StartStep })
+}
+
+// unsuitable tells why a sound generation should make place for another one, at a step boundary; it is empty if it should not.
+func (p *planning) unsuitable(j *state.Job) string {
+	var list []string
+	for _, m := range j.Members {
+		switch {
+		case p.observe(m.Worker, m.Incarnation).Leaving:
+			list = append(list, fmt.Sprintf("worker %s is leaving", m.Worker))
+		case p.s.Cordons[m.Worker].Drain:
+			list = append(list, fmt.Sprintf("worker %s is draining", m.Worker))
+		}
+	}
+	switch n := len(j.Members); {
+	case n < j.Need.WorkersMin:
+		list = append(list, fmt.Sprintf("the job is to have at least %d workers", j.Need.WorkersMin))
+	case n > j.Need.WorkersMax:
+		list = append(list, fmt.Sprintf("the job is to have at most %d %s", j.Need.WorkersMax, plural(j.Need.WorkersMax, "worker", "workers")))
+	}
+	return strings.Join(list, "; ")
 }
 
 // finished completes a job whose members are all done, once everything is committed.
@@ -90,11 +148,11 @@ func (b *breakage) add(blameless, failure bool, format string, args ...any) {
 	b.failure = b.failure && failure
 }
 
-// broken tells why a generation cannot go on. A member that has finished its part is not missed.
+// broken tells why a generation cannot go on. A member that has finished its part, or has stopped as asked, is not missed.
 func (p *planning) broken(j *state.Job, reports []Report) breakage {
 	var b breakage
 	for i, m := range j.Members {
-		if reports[i].Phase == Finished && (i != 0 || complete(j)) {
+		if reports[i].Phase == Finished && (i != 0 || complete(j)) || reports[i].Phase == Stopped && j.Stopping() && i != 0 {
 			continue
 		}
 		o := p.observe(m.Worker, m.Incarnation)
@@ -104,13 +162,13 @@ func (p *planning) broken(j *state.Job, reports []Report) breakage {
 			b.add(false, false, "worker %s was restarted", m.Worker)
 		case p.lost(j, o):
 			b.add(false, false, "worker %s is lost: silent for more than %s", m.Worker, seconds(Silence(j, o, p.knobs.DetectWithin)))
-		case o.Leaving:
-			b.add(true, false, "worker %s leaves", m.Worker)
+		case o.Leaving && o.Idle:
+			b.add(true, false, "worker %s has left", m.Worker)
 		case reports[i].Failure != nil:
 			b.add(false, true, "worker %s: %s", m.Worker, reports[i].Failure.Message)
 		}
 	}
-	if j.State == state.Pausing && b.why == "" && all(reports, func(r Report) bool { return r.Phase == Stopped }) &&
+	if j.Stopping() && b.why == "" && all(reports, func(r Report) bool { return r.Phase == Stopped }) &&
 		!all(reports, func(r Report) bool { return r.Step == reports[0].Step }) {
 		b.add(true, false, "the workers stopped at different steps")
 	}
@@ -190,18 +248,18 @@ func (p *planning) end(j *state.Job, to state.JobState, reason string, blameless
 func waitsFor(j *state.Job, reports []Report) string {
 	var verb string
 	var done []Phase
-	switch j.State {
-	case state.Starting:
-		verb, done = "preparing", []Phase{Ready, Running, Finished}
-	case state.Pausing:
+	switch {
+	case j.Stopping():
 		verb, done = "stopping", []Phase{Stopped, Finished}
+	case j.State == state.Starting:
+		verb, done = "preparing", []Phase{Ready, Running, Finished}
 	default:
 		return ""
 	}
 	var waits, details []string // of each detail, who has it
 	for i, m := range j.Members {
 		// Who is ready still reads its data before it runs; what that waits for is worth telling.
-		opening := j.State == state.Starting && reports[i].Phase == Ready && reports[i].Detail != ""
+		opening := verb == "preparing" && reports[i].Phase == Ready && reports[i].Detail != ""
 		if slices.Contains(done, reports[i].Phase) && !opening {
 			continue
 		}

@@ -2,10 +2,7 @@ package planner
 
 import (
 	"cmp"
-	"fmt"
-	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/sslctl/sslctl/coordinator/state"
@@ -20,6 +17,7 @@ func (p *planning) place(j *state.Job) {
 		}
 		p.decision.Reasons[j.UID] = short
 		p.noteWait(j, short)
+		p.hold(j)
 		return
 	}
 	why := "submitted"
@@ -48,7 +46,7 @@ func (p *planning) start(j *state.Job, chosen []*state.Worker, numerics, why str
 	for r, w := range chosen {
 		lo, hi := state.Ownership(r, len(chosen), j.Need.VirtualRanks)
 		members[r] = state.Member{Worker: w.ID, Incarnation: w.Incarnation, Lo: lo, Hi: hi}
-		p.taken[w.ID] = true
+		p.taken[w.ID] = j
 	}
 	from := j.Newest()
 	var final *state.Final
@@ -67,13 +65,13 @@ func (p *planning) choose(j *state.Job) (chosen []*state.Worker, numerics, short
 	var candidates []*state.Worker
 	if j.State.Active() {
 		for _, m := range j.Members {
-			if w := p.s.Workers[m.Worker]; w != nil && w.Incarnation == m.Incarnation && p.condition(j, w) == fit {
+			if w := p.s.Workers[m.Worker]; w != nil && w.Incarnation == m.Incarnation && p.standing(j, w) == own {
 				candidates = append(candidates, w)
 			}
 		}
 	}
 	for _, w := range p.s.ByID() {
-		if !p.taken[w.ID] && p.condition(j, w) == fit {
+		if p.standing(j, w) == free {
 			candidates = append(candidates, w)
 		}
 	}
@@ -119,94 +117,4 @@ func bestProfile(workers []*state.Worker, most int) string {
 	return slices.MinFunc(list, func(a, b *score) int {
 		return cmp.Or(cmp.Compare(b.count, a.count), cmp.Compare(a.places, b.places), cmp.Compare(a.name, b.name))
 	}).name
-}
-
-// condition is whether a worker can take work.
-type condition int
-
-const (
-	fit      condition = iota
-	lost               // silent for too long
-	leaving            // it wants no more work
-	draining           // its job is to go on without it
-	cordoned           // it gets no new work
-	unheard            // this leader is new and has not heard from it yet
-)
-
-// condition is how w is, as far as job j is concerned.
-func (p *planning) condition(j *state.Job, w *state.Worker) condition {
-	o := p.observe(w.ID, w.Incarnation)
-	cordon, kept := p.s.Cordons[w.ID]
-	switch {
-	case p.lost(j, o):
-		return lost
-	case o.Leaving:
-		return leaving
-	case cordon.Drain:
-		return draining
-	case kept && !member(j, w):
-		return cordoned
-	case !o.Heard:
-		return unheard
-	}
-	return fit
-}
-
-// member tells whether j has worker process w now.
-func member(j *state.Job, w *state.Worker) bool {
-	return j.State.Active() && slices.ContainsFunc(j.Members, func(m state.Member) bool { return m.Worker == w.ID && m.Incarnation == w.Incarnation })
-}
-
-// shortage says what j needs and what there is.
-func (p *planning) shortage(j *state.Job) string {
-	free, busy, count, incompatible := 0, 0, map[condition]int{}, map[string]int{}
-	for _, w := range p.s.ByID() {
-		c := p.condition(j, w)
-		other, _ := p.s.Assigned(w.ID, w.Incarnation)
-		mine := other != nil && other.UID == j.UID
-		switch {
-		case j.Numerics != "" && !slices.Contains(w.Numerics, j.Numerics):
-			if c == fit {
-				incompatible[strings.Join(w.Numerics, " ")]++
-			}
-		case c != fit:
-			count[c]++
-		case p.taken[w.ID] && !mine:
-			busy++
-		default:
-			free++
-		}
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "needs %d %s", j.Need.WorkersMin, plural(j.Need.WorkersMin, "worker", "workers"))
-	if j.Numerics != "" {
-		b.WriteString(" with numerics " + j.Numerics)
-	}
-	fmt.Fprintf(&b, "; %d %s free, %d busy, %d lost", free, plural(free, "is", "are"), busy, count[lost])
-	if n := count[draining]; n > 0 {
-		fmt.Fprintf(&b, ", %d draining", n)
-	}
-	if n := count[cordoned]; n > 0 {
-		fmt.Fprintf(&b, ", %d cordoned", n)
-	}
-	if n := count[leaving]; n > 0 {
-		fmt.Fprintf(&b, ", %d leaving", n)
-	}
-	if n := count[unheard]; n > 0 {
-		fmt.Fprintf(&b, ", %d not heard from since the leader changed", n)
-	}
-	for _, profiles := range slices.Sorted(maps.Keys(incompatible)) {
-		fmt.Fprintf(&b, ", %d with other numerics (%s)", incompatible[profiles], profiles)
-	}
-	if j.Numerics == "" && free >= j.Need.WorkersMin {
-		b.WriteString(", too few of them with a numerics profile in common")
-	}
-	return b.String()
-}
-
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return one
-	}
-	return many
 }

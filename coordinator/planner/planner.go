@@ -31,7 +31,8 @@ type Observation struct {
 	Heard       bool          // since this leader leads
 	Age         time.Duration // since its last heartbeat; before the first one, since the leader's grace for it began
 	Interval    time.Duration // between heartbeats, as it was last told
-	Leaving     bool          // it wants no more work
+	Leaving     bool          // it wants no more work; what it has goes on until Idle
+	Idle        bool          // its last heartbeat was about no assignment
 	Report      Report        // its last one that was not idle, if Heard
 }
 
@@ -74,13 +75,28 @@ type planning struct {
 	seen     map[string]Observation // by worker id
 	knobs    Knobs
 	nowMS    int64
-	taken    map[string]bool // workers that a job has or gets
+	taken    map[string]*state.Job // workers that a job has or gets
+	held     map[string]*state.Job // free workers that a waiting job keeps from those of lower priority
 	decision Decision
 }
 
 // Plan decides. The commands are made for state s and hold no more than one for each job; apply them in order and plan again.
 func Plan(s *state.State, seen map[string]Observation, knobs Knobs, nowMS int64) Decision {
-	p := &planning{s: s, seen: seen, knobs: knobs, nowMS: nowMS, taken: map[string]bool{}, decision: Decision{Reasons: map[uint64]string{}}}
+	p := newPlanning(s, seen, knobs, nowMS)
+	p.run()
+	return p.decision
+}
+
+func newPlanning(s *state.State, seen map[string]Observation, knobs Knobs, nowMS int64) *planning {
+	return &planning{
+		s: s, seen: seen, knobs: knobs, nowMS: nowMS, taken: map[string]*state.Job{}, held: map[string]*state.Job{},
+		decision: Decision{Reasons: map[uint64]string{}},
+	}
+}
+
+// run walks the jobs in descending priority, then in order of submission.
+func (p *planning) run() {
+	s := p.s
 	jobs := slices.DeleteFunc(s.ByUID(), func(j *state.Job) bool { return j.State.Ended() })
 	slices.SortStableFunc(jobs, func(a, b *state.Job) int { return cmp.Compare(b.Priority, a.Priority) })
 	for _, j := range jobs {
@@ -89,7 +105,7 @@ func Plan(s *state.State, seen map[string]Observation, knobs Knobs, nowMS int64)
 		}
 		for _, m := range j.Members {
 			if w := s.Workers[m.Worker]; w != nil && w.Incarnation == m.Incarnation {
-				p.taken[m.Worker] = true
+				p.taken[m.Worker] = j
 			}
 		}
 	}
@@ -102,7 +118,6 @@ func Plan(s *state.State, seen map[string]Observation, knobs Knobs, nowMS int64)
 		}
 	}
 	p.forget()
-	return p.decision
 }
 
 func (p *planning) command(c state.Command) {
@@ -140,7 +155,7 @@ func (p *planning) forget() {
 	for _, w := range p.s.ByID() {
 		o := p.observe(w.ID, w.Incarnation)
 		gone := o.Age > p.knobs.ForgetAfter || (o.Leaving && p.lost(nil, o))
-		if gone && !p.taken[w.ID] {
+		if gone && p.taken[w.ID] == nil {
 			p.command(state.Command{Forget: &state.Forget{ID: w.ID, Incarnation: w.Incarnation}})
 		}
 	}

@@ -22,13 +22,16 @@ var update = flag.Bool("update", false, "write what the scripts in testdata prin
 // TestScripts runs the cluster scripts in testdata: blocks of one command, a line of dashes, and what the cluster answers. After each
 // command the planner runs until it has nothing more to do. Commands:
 //
-//	worker ID [incarnation=N] [numerics=a,b]        a worker process registers and is heard
-//	submit NAME [min= max= v= priority= detect= numerics= epochs= batch=]
-//	report ID [phase= step= loss= detail= failure= permanent=true leaving=true generation=N]   a heartbeat
+//	worker ID [incarnation=N] [numerics=a,b] [labels=k=v,…]   a worker process registers and is heard
+//	submit NAME [min= max= v= priority= detect= numerics= epochs= batch= labels=k=v,…]
+//	report ID [phase= step= loss= detail= failure= permanent=true leaving=true idle=true generation=N]   a heartbeat
 //	plan|ledger|checkpoint|evaluation|exported|remove JOB key=value …       rank 0's progress, with its heartbeat
 //	advance DURATION [hear=ID,ID]                   time passes; the workers named are heard at its end
 //	leader                                          another coordinator leads
 //	pause|resume|cancel NAME
+//	scale NAME min= max=
+//	delete NAME [force=true]
+//	explain NAME
 //	cordon|drain|uncordon ID
 //	status NAME
 func TestScripts(t *testing.T) {
@@ -201,6 +204,7 @@ func difference(want, got string) string {
 // hear notes a heartbeat of a worker at this moment.
 func (c *cluster) hear(id string) planner.Observation {
 	o := c.seen[id]
+	o.Idle = false
 	o.Incarnation, o.Heard, o.Age, o.Interval = c.s.Workers[id].Incarnation, true, 0, 250*time.Millisecond
 	return o
 }
@@ -217,6 +221,16 @@ func (c *cluster) advance(d time.Duration, heard []string) {
 			c.seen[id] = c.hear(id)
 		}
 	}
+}
+
+// pairs reads "k=v,k=v".
+func pairs(text string) map[string]string {
+	m := map[string]string{}
+	for _, pair := range profiles(text) {
+		k, v, _ := strings.Cut(pair, "=")
+		m[k] = v
+	}
+	return m
 }
 
 func profiles(text string) []string {

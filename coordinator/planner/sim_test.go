@@ -19,6 +19,7 @@ type simWorker struct {
 	frozenUntil int64 // tick; a killed worker comes back then as a new process
 	killed      bool
 	leaving     bool
+	orderly     bool // with leaving: it ends when it has no job
 	report      planner.Report
 }
 
@@ -47,11 +48,7 @@ func TestFaultsDelayJobsAndNothingElse(t *testing.T) {
 			if ticks > 4000 {
 				t.Fatalf("jobs do not end: %v\n%s", sim.reasons, sim.out.String())
 			}
-			for _, j := range sim.s.ByUID() {
-				if j.State == state.Paused {
-					sim.apply(state.Command{Resume: &state.Resume{Job: j.UID}})
-				}
-			}
+			sim.calm()
 			sim.tick()
 		}
 		for _, j := range sim.s.ByUID() {
@@ -60,6 +57,77 @@ func TestFaultsDelayJobsAndNothingElse(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestOrderlyChangesRepeatNothing drains, cordons, scales and pauses, and asks workers to leave, which end when they have no job any more. All
+// jobs complete, and none has done a step twice.
+func TestOrderlyChangesRepeatNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		sim := &simulation{cluster: newCluster(), t: t}
+		for i := range rapid.IntRange(2, 5).Draw(t, "workers") {
+			sim.workers = append(sim.workers, &simWorker{id: fmt.Sprint("w", i), incarnation: 1})
+		}
+		for i := range rapid.IntRange(1, 3).Draw(t, "jobs") {
+			sim.apply(state.Command{Submit: &state.Submit{Name: fmt.Sprint("job", i), Priority: i % 2, Need: state.Requirements{
+				WorkersMin: 1, WorkersMax: 3, VirtualRanks: 4, Numerics: state.AutoNumerics, DetectWithinMS: 2000, GlobalBatch: 10,
+			}}})
+		}
+		for ticks := 0; !sim.done(); ticks++ {
+			if ticks > 4000 {
+				t.Fatalf("jobs do not end: %v\n%s", sim.reasons, sim.out.String())
+			}
+			if ticks < 100 {
+				sim.change()
+			} else {
+				sim.calm()
+			}
+			sim.tick()
+		}
+		for _, j := range sim.s.ByUID() {
+			if j.State != state.Completed || j.Committed() != 40 || j.Repeated != 0 {
+				t.Fatalf("job %s is %s at step %d, %d repeated: %s\n%s", j.Name, j.State, j.Committed(), j.Repeated, j.Reason, sim.out.String())
+			}
+		}
+	})
+}
+
+// change is what an operator might do.
+func (sim *simulation) change() {
+	jobs := sim.s.ByUID()
+	w := sim.workers[rapid.IntRange(0, len(sim.workers)-1).Draw(sim.t, "worker")]
+	job := jobs[rapid.IntRange(0, len(jobs)-1).Draw(sim.t, "job")]
+	switch rapid.IntRange(0, 20).Draw(sim.t, "change") {
+	case 0:
+		sim.apply(state.Command{Cordon: &state.Cordoning{Worker: w.id, Drain: true}})
+	case 1:
+		sim.apply(state.Command{Cordon: &state.Cordoning{Worker: w.id}})
+	case 2, 3:
+		sim.apply(state.Command{Uncordon: &state.Uncordon{Worker: w.id}})
+	case 4, 5:
+		least := rapid.IntRange(1, 3).Draw(sim.t, "min")
+		most := rapid.IntRange(least, 4).Draw(sim.t, "max")
+		why := planner.Scaling(sim.s, sim.seen, sim.knobs, sim.nowMS, job, least, most)
+		sim.apply(state.Command{Scale: &state.Scale{Job: job.UID, WorkersMin: least, WorkersMax: most, Reform: why}})
+	case 6:
+		sim.apply(state.Command{Pause: &state.Pause{Job: job.UID, Final: planner.FinalOf(job, sim.seen)}})
+	case 7:
+		sim.apply(state.Command{Resume: &state.Resume{Job: job.UID}})
+	case 8:
+		w.leaving, w.orderly = true, true
+	}
+}
+
+// calm takes back what keeps jobs from completing.
+func (sim *simulation) calm() {
+	for _, w := range sim.workers {
+		sim.apply(state.Command{Uncordon: &state.Uncordon{Worker: w.id}})
+	}
+	for _, j := range sim.s.ByUID() {
+		sim.apply(state.Command{Resume: &state.Resume{Job: j.UID}})
+		if !j.State.Ended() && j.Need.WorkersMin > 1 {
+			sim.apply(state.Command{Scale: &state.Scale{Job: j.UID, WorkersMin: 1, WorkersMax: 3}})
+		}
+	}
 }
 
 type simulation struct {
@@ -97,6 +165,10 @@ func (sim *simulation) fault() {
 	case 7:
 		w.leaving = true
 		w.killed, w.frozenUntil = true, sim.now+3
+	default:
+		if rapid.IntRange(0, 3).Draw(sim.t, "orderly") == 0 {
+			sim.change()
+		}
 	}
 }
 
@@ -108,7 +180,7 @@ func (sim *simulation) tick() {
 			continue
 		}
 		if w.killed && sim.now >= w.frozenUntil {
-			w.incarnation, w.killed, w.leaving, w.report = w.incarnation+1, false, false, planner.Report{}
+			w.incarnation, w.killed, w.leaving, w.orderly, w.report = w.incarnation+1, false, false, false, planner.Report{}
 		}
 		sim.heartbeat(w)
 	}
@@ -148,13 +220,16 @@ func (sim *simulation) heartbeat(w *simWorker) {
 		sim.work(w, j, rank)
 	}
 	o := sim.hear(w.id)
-	o.Leaving = w.leaving
+	o.Leaving, o.Idle = w.leaving, j == nil
 	age := o.Report.FailureAge
 	o.Report = w.report
 	if w.report.Failure != nil {
 		o.Report.FailureAge = age
 	}
 	sim.seen[w.id] = o
+	if w.orderly && j == nil && !w.killed {
+		w.killed, w.frozenUntil = true, sim.now+10
+	}
 }
 
 func (sim *simulation) work(w *simWorker, j *state.Job, rank int) {
@@ -173,7 +248,7 @@ func (sim *simulation) work(w *simWorker, j *state.Job, rank int) {
 			ready = ready && r.Job == j.UID && r.Generation == j.Generation && (r.Phase == planner.Running || r.Step > w.report.Step)
 		}
 		switch {
-		case j.State == state.Pausing && w.report.Step%2 == 0: // a rule that all follow alike
+		case j.Stopping() && w.report.Step%2 == 0: // a rule that all follow alike
 			w.report.Phase = planner.Stopped
 		case ready && w.report.Step < 40:
 			w.report.Step++

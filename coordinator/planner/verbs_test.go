@@ -21,6 +21,7 @@ func (c *cluster) do(t *testing.T, verb, name string, a args) {
 	case "worker":
 		c.apply(state.Command{Register: &state.Register{Worker: state.Worker{
 			ID: name, Incarnation: a.number("incarnation", 1), Numerics: profiles(a.text("numerics", "amd64-fma/1,portable/1")),
+			Labels: pairs(a.text("labels", "")),
 		}}})
 		c.seen[name] = planner.Observation{}
 		c.seen[name] = c.hear(name)
@@ -30,7 +31,7 @@ func (c *cluster) do(t *testing.T, verb, name string, a args) {
 			Need: state.Requirements{
 				WorkersMin: int(a.number("min", 1)), WorkersMax: int(a.number("max", 8)), VirtualRanks: int(a.number("v", 8)),
 				Numerics: a.text("numerics", state.AutoNumerics), DetectWithinMS: a.duration(a.text("detect", "2s")).Milliseconds(),
-				GlobalBatch: a.number("batch", 10), Epochs: 2,
+				GlobalBatch: a.number("batch", 10), Epochs: 2, Selector: pairs(a.text("labels", "")),
 			},
 		}})
 	case "report":
@@ -49,6 +50,14 @@ func (c *cluster) do(t *testing.T, verb, name string, a args) {
 		c.apply(state.Command{Resume: &state.Resume{Job: job.UID}})
 	case "cancel":
 		c.apply(state.Command{Cancel: &state.Cancel{Job: job.UID, Final: planner.FinalOf(job, c.seen)}})
+	case "scale":
+		least, most := int(a.number("min", uint64(job.Need.WorkersMin))), int(a.number("max", uint64(job.Need.WorkersMax)))
+		why := planner.Scaling(c.s, c.seen, c.knobs, c.nowMS, job, least, most)
+		c.apply(state.Command{Scale: &state.Scale{Job: job.UID, WorkersMin: least, WorkersMax: most, Reform: why}})
+	case "delete":
+		c.apply(state.Command{Delete: &state.Delete{Job: job.UID, Force: a.text("force", "") != "", Final: planner.FinalOf(job, c.seen)}})
+	case "explain":
+		c.explain(job)
 	case "cordon", "drain":
 		c.apply(state.Command{Cordon: &state.Cordoning{Worker: name, Drain: verb == "drain"}})
 	case "uncordon":
@@ -62,7 +71,7 @@ func (c *cluster) do(t *testing.T, verb, name string, a args) {
 
 func (c *cluster) report(id string, a args) {
 	o := c.hear(id)
-	o.Leaving = a.text("leaving", "") != ""
+	o.Leaving, o.Idle = a.text("leaving", "") != "", a.text("idle", "") != ""
 	if job, _ := c.s.Assigned(id, o.Incarnation); job != nil {
 		r := planner.Report{
 			Job: job.UID, Generation: a.number("generation", job.Generation), Phase: planner.Phase(a.text("phase", string(o.Report.Phase))),
@@ -106,6 +115,18 @@ func (c *cluster) progress(j *state.Job, verb string, a args) {
 		p.Removed = []string{fmt.Sprintf("ckpt/%d", step)}
 	}
 	c.apply(state.Command{Progress: p})
+}
+
+// explain prints what an operator is told.
+func (c *cluster) explain(j *state.Job) {
+	e := planner.Explain(c.s, c.seen, c.knobs, c.nowMS, j)
+	fmt.Fprintf(&c.out, "%s needs %s\n", j.Name, e.Needs)
+	for _, v := range e.Workers {
+		fmt.Fprintf(&c.out, "  %s can=%t %s\n", v.Worker, v.Can, v.Why)
+	}
+	for _, next := range e.Next {
+		fmt.Fprintf(&c.out, "  > %s\n", next)
+	}
 }
 
 // status prints a job, and checks that the state survives a snapshot.

@@ -43,6 +43,12 @@ func Apply(s *State, index uint64, c Command) (*State, Result) {
 		t.result.Err = t.cordon(*c.Cordon)
 	case c.Uncordon != nil:
 		t.result.Err = t.uncordon(*c.Uncordon)
+	case c.Reform != nil:
+		t.result.Err = t.reform(*c.Reform)
+	case c.Scale != nil:
+		t.result.Err = t.scale(*c.Scale)
+	case c.Delete != nil:
+		t.result.Err = t.delete(*c.Delete)
 	case c.Wait != nil:
 		t.result.Err = t.wait(*c.Wait)
 	case c.Start != nil:

@@ -61,6 +61,9 @@ func (t *transition) checkStart(job *Job, c Start) error {
 		if w == nil || w.Incarnation != m.Incarnation {
 			return fmt.Errorf("worker %q, incarnation %d: %w", m.Worker, m.Incarnation, ErrNoWorker)
 		}
+		if !job.Need.Selects(w.Labels) {
+			return fmt.Errorf("worker %q has labels %v, the job wants %v: %w", m.Worker, w.Labels, job.Need.Selector, ErrInvalid)
+		}
 		if !slices.Contains(w.Numerics, c.Numerics) {
 			return fmt.Errorf("worker %q cannot run %s: %w", m.Worker, c.Numerics, ErrInvalid)
 		}
@@ -91,6 +94,23 @@ func (t *transition) running(job *Job) {
 		t.move(job, Running, "")
 		t.event(job, EventRunning, "generation %d runs", job.Generation)
 	}
+}
+
+func (t *transition) reform(c Reform) error {
+	job, err := t.current(c.Job, c.Generation)
+	if err != nil {
+		return err
+	}
+	t.reforming(job, c.Reason)
+	return nil
+}
+
+// reforming asks the current generation to stop at the next step boundary. One that stops anyway has another reason now.
+func (t *transition) reforming(job *Job, reason string) {
+	if !job.Stopping() {
+		t.event(job, EventReforming, "generation %d stops at the next step, with a checkpoint: %s", job.Generation, reason)
+	}
+	job.Reform = reason
 }
 
 func (t *transition) endGeneration(c EndGeneration) error {
@@ -125,6 +145,7 @@ func (t *transition) close(job *Job, final *Final, blameless, intended bool) {
 	if !job.State.Active() {
 		return
 	}
+	job.Reform = ""
 	switch {
 	case job.Progressed || intended:
 		job.Fruitless = 0

@@ -83,6 +83,56 @@ func (t *transition) cancel(c Cancel) error {
 	return nil
 }
 
+func (t *transition) scale(c Scale) error {
+	job, err := t.living("scale", c.Job)
+	if err != nil {
+		return err
+	}
+	n := &job.Need
+	if c.WorkersMin < 1 || c.WorkersMax < c.WorkersMin || c.WorkersMax > n.VirtualRanks {
+		return fmt.Errorf("job %q cannot have at least %d and at most %d workers; expected 1 ≤ least ≤ most ≤ %d, its virtual ranks: %w",
+			job.Name, c.WorkersMin, c.WorkersMax, n.VirtualRanks, ErrInvalid)
+	}
+	if c.WorkersMin == n.WorkersMin && c.WorkersMax == n.WorkersMax && c.Reform == "" {
+		return nil
+	}
+	t.event(job, EventScaled, "takes %s, before %s", bounds(c.WorkersMin, c.WorkersMax), bounds(n.WorkersMin, n.WorkersMax))
+	n.WorkersMin, n.WorkersMax = c.WorkersMin, c.WorkersMax
+	if c.Reform != "" && job.State.Active() {
+		t.reforming(job, c.Reform)
+	}
+	return nil
+}
+
+// bounds says how many workers a job may have: "2 to 4 workers".
+func bounds(least, most int) string {
+	switch {
+	case least < most:
+		return fmt.Sprintf("%d to %d workers", least, most)
+	case most == 1:
+		return "1 worker"
+	}
+	return fmt.Sprintf("%d workers", most)
+}
+
+func (t *transition) delete(c Delete) error {
+	job, err := t.edit(c.Job)
+	if err != nil {
+		return fmt.Errorf("delete: %w", err)
+	}
+	if !job.State.Ended() {
+		if !c.Force {
+			return fmt.Errorf("delete job %q: it is %s; cancel it first, or delete it with --force: %w", job.Name, job.State, ErrLiving)
+		}
+		t.close(job, c.Final, false, true)
+		t.end(job, Cancelled, "cancelled, to be deleted")
+	}
+	delete(t.next.Jobs, c.Job)
+	e := t.happened(Event{Job: job.UID, Name: job.Name, Generation: job.Generation, Step: job.Committed(), Reason: EventDeleted}, "deleted; it was %s", job.State)
+	t.next.Events = note(t.next.Events, e, eventsOfCluster)
+	return nil
+}
+
 // living is edit, for a job that has not ended.
 func (t *transition) living(verb string, uid uint64) (*Job, error) {
 	job, err := t.edit(uid)

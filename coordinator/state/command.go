@@ -6,7 +6,8 @@ import (
 	"fmt"
 )
 
-// CommandVersion is the newest version of the commands that this package writes and reads. Version 2 has added Cordon, Uncordon and Wait.
+// CommandVersion is the newest version of the commands that this package writes and reads. Version 2 has added Cordon, Uncordon, Wait, Reform,
+// Scale, Delete and selectors.
 const CommandVersion = 2
 
 // Command is one change that the coordinators agree on. Exactly one of the pointers is set. It is written to the Raft log as JSON.
@@ -23,6 +24,9 @@ type Command struct {
 	Cordon        *Cordoning     `json:"cordon,omitempty"`
 	Uncordon      *Uncordon      `json:"uncordon,omitempty"`
 	Wait          *Wait          `json:"wait,omitempty"`
+	Reform        *Reform        `json:"reform,omitempty"`
+	Scale         *Scale         `json:"scale,omitempty"`
+	Delete        *Delete        `json:"delete,omitempty"`
 	Start         *Start         `json:"start,omitempty"`
 	MarkRunning   *MarkRunning   `json:"mark_running,omitempty"`
 	EndGeneration *EndGeneration `json:"end_generation,omitempty"`
@@ -113,6 +117,29 @@ type EndGeneration struct {
 	Final      *Final   `json:"final,omitempty"`
 }
 
+// Reform has the current generation of a job store a checkpoint at the next step boundary and stop, so that the next one takes its place and
+// repeats nothing.
+type Reform struct {
+	Job        uint64 `json:"job"`
+	Generation uint64 `json:"generation"`
+	Reason     string `json:"reason"`
+}
+
+// Scale changes how many workers a job has at least and at most. With Reform, its current generation makes place for one of another size.
+type Scale struct {
+	Job        uint64 `json:"job"`
+	WorkersMin int    `json:"workers_min"`
+	WorkersMax int    `json:"workers_max"`
+	Reform     string `json:"reform,omitempty"`
+}
+
+// Delete removes a job that has ended, or with Force one that it ends first.
+type Delete struct {
+	Job   uint64 `json:"job"`
+	Force bool   `json:"force,omitempty"`
+	Final *Final `json:"final,omitempty"`
+}
+
 // Progress is what rank 0 of a generation reports as done. Parts that are already known are ignored, so it may be repeated.
 type Progress struct {
 	Job         uint64       `json:"job"`
@@ -149,7 +176,8 @@ type MemberFigure struct {
 // version is the oldest version that knows what c holds. Coordinators of an older program can follow a log for as long as nobody uses what
 // they do not know.
 func (c Command) version() int {
-	if c.Cordon != nil || c.Uncordon != nil || c.Wait != nil {
+	newer := c.Cordon != nil || c.Uncordon != nil || c.Wait != nil || c.Reform != nil || c.Scale != nil || c.Delete != nil
+	if newer || (c.Submit != nil && len(c.Submit.Need.Selector) > 0) {
 		return 2
 	}
 	return 1

@@ -10,6 +10,8 @@ var (
 	ErrNameTaken = errors.New("a job of this name has not ended")
 	// ErrEnded is returned when something is asked of a job that has ended.
 	ErrEnded = errors.New("the job has ended")
+	// ErrLiving is returned when a job is to be deleted that has not ended.
+	ErrLiving = errors.New("the job has not ended")
 	// ErrPausing is returned when a job is resumed before its pause is complete.
 	ErrPausing = errors.New("the job has not stopped yet")
 	// ErrStale is returned for what concerns another generation than the current one, or comes from another process than its rank 0.

@@ -17,6 +17,9 @@ const (
 	EventStarted    EventReason = "Started"   // a generation, after none
 	EventReformed   EventReason = "Reformed"  // a generation, in place of another
 	EventRunning    EventReason = "Running"   // all members of a generation
+	EventReforming  EventReason = "Reforming" // stops at the next step boundary, for another generation
+	EventScaled     EventReason = "Scaled"    //
+	EventDeleted    EventReason = "Deleted"   //
 	EventPausing    EventReason = "Pausing"   // at the next step boundary
 	EventPaused     EventReason = "Paused"    //
 	EventResumed    EventReason = "Resumed"   //

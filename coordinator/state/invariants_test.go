@@ -58,7 +58,7 @@ func checkJob(s *state.State, j *state.Job) error {
 		}
 	}
 	if j.State.Active() {
-		if j.StartStep > end || len(j.Members) < j.Need.WorkersMin || len(j.Members) > j.Need.WorkersMax {
+		if j.StartStep > end || len(j.Members) < 1 || len(j.Members) > j.Need.VirtualRanks {
 			return fmt.Errorf("generation %d starts at %d with %d members, committed is %d", j.Generation, j.StartStep, len(j.Members), end)
 		}
 		next := 0

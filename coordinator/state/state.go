@@ -62,8 +62,10 @@ type Requirements struct {
 	VirtualRanks   int    `json:"virtual_ranks"`
 	Numerics       string `json:"numerics"` // a profile, or AutoNumerics
 	DetectWithinMS int64  `json:"detect_within_ms"`
-	GlobalBatch    uint64 `json:"global_batch"` // samples of a step
-	Epochs         Number `json:"epochs"`
+	// Selector are the labels that a worker must have to take part.
+	Selector    map[string]string `json:"selector,omitempty"`
+	GlobalBatch uint64            `json:"global_batch"` // samples of a step
+	Epochs      Number            `json:"epochs"`
 }
 
 // Job is one pretraining run.
@@ -88,6 +90,7 @@ type Job struct {
 	Generation uint64   `json:"generation"`         // current or last; 0 before the first
 	BegunMS    int64    `json:"begun_ms,omitempty"` // when that generation started
 	Members    []Member `json:"members,omitempty"`
+	Reform     string   `json:"reform,omitempty"` // why the current generation is to stop at the next step boundary and make place for another
 	StartStep  uint64   `json:"start_step"`
 	Source     Source   `json:"source"`
 	Progressed bool     `json:"progressed"` // the current generation has committed a step
@@ -232,6 +235,19 @@ func (s *State) Assigned(worker string, incarnation uint64) (*Job, int) {
 	}
 	return nil, 0
 }
+
+// Selects tells whether a worker with these labels may take part.
+func (r Requirements) Selects(labels map[string]string) bool {
+	for k, want := range r.Selector {
+		if have, ok := labels[k]; !ok || have != want {
+			return false
+		}
+	}
+	return true
+}
+
+// Stopping tells whether the workers of the current generation are to store a checkpoint at the next step boundary and stop.
+func (j *Job) Stopping() bool { return j.State == Pausing || (j.State.Active() && j.Reform != "") }
 
 // Since is when the job came into its state.
 func (j *Job) Since() int64 { return max(j.SinceMS, j.SubmittedMS) } // a job of an older program has no SinceMS

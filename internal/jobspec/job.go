@@ -82,6 +82,8 @@ type Workers struct {
 	Min int `yaml:"min" default:"1" range:"[1,64]"`
 	// More than so many are not used.
 	Max int `yaml:"max" derived:"training.virtualRanks" range:"[1,64]"`
+	// Labels that a worker must have to take part, all of them, with these values: those of sslctl worker --label. Without it any worker may.
+	Selector map[string]string `yaml:"selector"`
 }
 
 // Source is a place that data is read from.

@@ -245,6 +245,10 @@ type Job struct {
 	Metrics          map[string]float64     `protobuf:"bytes,34,rep,name=metrics,proto3" json:"metrics,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"` // newest of the task: bank.stalenessMean, positiveSimilarity, …
 	Ledger           []*LedgerEntry         `protobuf:"bytes,35,rep,name=ledger,proto3" json:"ledger,omitempty"`                                                                               // only when GetRequest.ledger is set
 	Shards           []*ShardAssignment     `protobuf:"bytes,36,rep,name=shards,proto3" json:"shards,omitempty"`                                                                               // only when GetRequest.wide is set: which rank reads which slices of this epoch
+	WorkersMin       uint32                 `protobuf:"varint,37,opt,name=workers_min,json=workersMin,proto3" json:"workers_min,omitempty"`                                                    // as submitted, or scaled since
+	WorkersMax       uint32                 `protobuf:"varint,38,opt,name=workers_max,json=workersMax,proto3" json:"workers_max,omitempty"`
+	Selector         map[string]string      `protobuf:"bytes,39,rep,name=selector,proto3" json:"selector,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // labels that a worker must have to take part
+	SinceUnixMs      int64                  `protobuf:"varint,40,opt,name=since_unix_ms,json=sinceUnixMs,proto3" json:"since_unix_ms,omitempty"`                                               // when it came into its state
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -529,6 +533,34 @@ func (x *Job) GetShards() []*ShardAssignment {
 		return x.Shards
 	}
 	return nil
+}
+
+func (x *Job) GetWorkersMin() uint32 {
+	if x != nil {
+		return x.WorkersMin
+	}
+	return 0
+}
+
+func (x *Job) GetWorkersMax() uint32 {
+	if x != nil {
+		return x.WorkersMax
+	}
+	return 0
+}
+
+func (x *Job) GetSelector() map[string]string {
+	if x != nil {
+		return x.Selector
+	}
+	return nil
+}
+
+func (x *Job) GetSinceUnixMs() int64 {
+	if x != nil {
+		return x.SinceUnixMs
+	}
+	return 0
 }
 
 // ShardAssignment says which virtual rank, hence which worker, reads a contiguous slice of a data shard in the current epoch.
@@ -1580,6 +1612,395 @@ func (x *CancelResponse) GetJob() *Job {
 	return nil
 }
 
+type ScaleRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           string                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	WorkersMin    uint32                 `protobuf:"varint,2,opt,name=workers_min,json=workersMin,proto3" json:"workers_min,omitempty"` // 0: as it is
+	WorkersMax    uint32                 `protobuf:"varint,3,opt,name=workers_max,json=workersMax,proto3" json:"workers_max,omitempty"` // 0: as it is
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScaleRequest) Reset() {
+	*x = ScaleRequest{}
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScaleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScaleRequest) ProtoMessage() {}
+
+func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScaleRequest.ProtoReflect.Descriptor instead.
+func (*ScaleRequest) Descriptor() ([]byte, []int) {
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ScaleRequest) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *ScaleRequest) GetWorkersMin() uint32 {
+	if x != nil {
+		return x.WorkersMin
+	}
+	return 0
+}
+
+func (x *ScaleRequest) GetWorkersMax() uint32 {
+	if x != nil {
+		return x.WorkersMax
+	}
+	return 0
+}
+
+type ScaleResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           *Job                   `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScaleResponse) Reset() {
+	*x = ScaleResponse{}
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScaleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScaleResponse) ProtoMessage() {}
+
+func (x *ScaleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScaleResponse.ProtoReflect.Descriptor instead.
+func (*ScaleResponse) Descriptor() ([]byte, []int) {
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ScaleResponse) GetJob() *Job {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+type DeleteRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           string                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	Force         bool                   `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"` // cancel it first, if it has not ended
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteRequest) Reset() {
+	*x = DeleteRequest{}
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteRequest) ProtoMessage() {}
+
+func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteRequest.ProtoReflect.Descriptor instead.
+func (*DeleteRequest) Descriptor() ([]byte, []int) {
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *DeleteRequest) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *DeleteRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+type DeleteResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           *Job                   `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteResponse) Reset() {
+	*x = DeleteResponse{}
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteResponse) ProtoMessage() {}
+
+func (x *DeleteResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteResponse.ProtoReflect.Descriptor instead.
+func (*DeleteResponse) Descriptor() ([]byte, []int) {
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *DeleteResponse) GetJob() *Job {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+type ExplainRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           string                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainRequest) Reset() {
+	*x = ExplainRequest{}
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainRequest) ProtoMessage() {}
+
+func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
+func (*ExplainRequest) Descriptor() ([]byte, []int) {
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ExplainRequest) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+type ExplainResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           *Job                   `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	Needs         string                 `protobuf:"bytes,2,opt,name=needs,proto3" json:"needs,omitempty"`     // in words: how many workers, with what
+	Workers       []*Verdict             `protobuf:"bytes,3,rep,name=workers,proto3" json:"workers,omitempty"` // by id; empty if the job has ended
+	Next          []string               `protobuf:"bytes,4,rep,name=next,proto3" json:"next,omitempty"`       // what comes next, and what can be done
+	Events        []*Event               `protobuf:"bytes,5,rep,name=events,proto3" json:"events,omitempty"`   // the newest, oldest first
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainResponse) Reset() {
+	*x = ExplainResponse{}
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainResponse) ProtoMessage() {}
+
+func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
+func (*ExplainResponse) Descriptor() ([]byte, []int) {
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ExplainResponse) GetJob() *Job {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+func (x *ExplainResponse) GetNeeds() string {
+	if x != nil {
+		return x.Needs
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetWorkers() []*Verdict {
+	if x != nil {
+		return x.Workers
+	}
+	return nil
+}
+
+func (x *ExplainResponse) GetNext() []string {
+	if x != nil {
+		return x.Next
+	}
+	return nil
+}
+
+func (x *ExplainResponse) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+// Verdict says what a worker is to a job.
+type Verdict struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	WorkerId      string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
+	TakesPart     bool                   `protobuf:"varint,2,opt,name=takes_part,json=takesPart,proto3" json:"takes_part,omitempty"` // it is a member of the current generation
+	Can           bool                   `protobuf:"varint,3,opt,name=can,proto3" json:"can,omitempty"`                              // it takes part, or could at once
+	Why           string                 `protobuf:"bytes,4,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Verdict) Reset() {
+	*x = Verdict{}
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Verdict) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Verdict) ProtoMessage() {}
+
+func (x *Verdict) ProtoReflect() protoreflect.Message {
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Verdict.ProtoReflect.Descriptor instead.
+func (*Verdict) Descriptor() ([]byte, []int) {
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Verdict) GetWorkerId() string {
+	if x != nil {
+		return x.WorkerId
+	}
+	return ""
+}
+
+func (x *Verdict) GetTakesPart() bool {
+	if x != nil {
+		return x.TakesPart
+	}
+	return false
+}
+
+func (x *Verdict) GetCan() bool {
+	if x != nil {
+		return x.Can
+	}
+	return false
+}
+
+func (x *Verdict) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
 type RegisterRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	WorkerId      string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
@@ -1595,7 +2016,7 @@ type RegisterRequest struct {
 
 func (x *RegisterRequest) Reset() {
 	*x = RegisterRequest{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[20]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1607,7 +2028,7 @@ func (x *RegisterRequest) String() string {
 func (*RegisterRequest) ProtoMessage() {}
 
 func (x *RegisterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[20]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1620,7 +2041,7 @@ func (x *RegisterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterRequest.ProtoReflect.Descriptor instead.
 func (*RegisterRequest) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{20}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RegisterRequest) GetWorkerId() string {
@@ -1683,7 +2104,7 @@ type RegisterResponse struct {
 
 func (x *RegisterResponse) Reset() {
 	*x = RegisterResponse{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[21]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1695,7 +2116,7 @@ func (x *RegisterResponse) String() string {
 func (*RegisterResponse) ProtoMessage() {}
 
 func (x *RegisterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[21]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1708,7 +2129,7 @@ func (x *RegisterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterResponse.ProtoReflect.Descriptor instead.
 func (*RegisterResponse) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{21}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RegisterResponse) GetNatsUrls() []string {
@@ -1745,7 +2166,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[22]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1757,7 +2178,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[22]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1770,7 +2191,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{22}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Failure) GetPermanent() bool {
@@ -1834,7 +2255,7 @@ type HeartbeatRequest struct {
 
 func (x *HeartbeatRequest) Reset() {
 	*x = HeartbeatRequest{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[23]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1846,7 +2267,7 @@ func (x *HeartbeatRequest) String() string {
 func (*HeartbeatRequest) ProtoMessage() {}
 
 func (x *HeartbeatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[23]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1859,7 +2280,7 @@ func (x *HeartbeatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatRequest.ProtoReflect.Descriptor instead.
 func (*HeartbeatRequest) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{23}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *HeartbeatRequest) GetWorkerId() string {
@@ -2036,7 +2457,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[24]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2048,7 +2469,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[24]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2061,7 +2482,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{24}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Plan) GetSamplesPerEpoch() uint64 {
@@ -2108,7 +2529,7 @@ type HeartbeatResponse struct {
 
 func (x *HeartbeatResponse) Reset() {
 	*x = HeartbeatResponse{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[25]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2120,7 +2541,7 @@ func (x *HeartbeatResponse) String() string {
 func (*HeartbeatResponse) ProtoMessage() {}
 
 func (x *HeartbeatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[25]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2133,7 +2554,7 @@ func (x *HeartbeatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatResponse.ProtoReflect.Descriptor instead.
 func (*HeartbeatResponse) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{25}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *HeartbeatResponse) GetRegisterAgain() bool {
@@ -2216,7 +2637,7 @@ type Assignment struct {
 
 func (x *Assignment) Reset() {
 	*x = Assignment{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[26]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2228,7 +2649,7 @@ func (x *Assignment) String() string {
 func (*Assignment) ProtoMessage() {}
 
 func (x *Assignment) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[26]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2241,7 +2662,7 @@ func (x *Assignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assignment.ProtoReflect.Descriptor instead.
 func (*Assignment) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{26}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Assignment) GetJobUid() string {
@@ -2357,7 +2778,7 @@ type GetClusterRequest struct {
 
 func (x *GetClusterRequest) Reset() {
 	*x = GetClusterRequest{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[27]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2369,7 +2790,7 @@ func (x *GetClusterRequest) String() string {
 func (*GetClusterRequest) ProtoMessage() {}
 
 func (x *GetClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[27]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2382,7 +2803,7 @@ func (x *GetClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetClusterRequest.ProtoReflect.Descriptor instead.
 func (*GetClusterRequest) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{27}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{34}
 }
 
 type GetClusterResponse struct {
@@ -2402,7 +2823,7 @@ type GetClusterResponse struct {
 
 func (x *GetClusterResponse) Reset() {
 	*x = GetClusterResponse{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[28]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2414,7 +2835,7 @@ func (x *GetClusterResponse) String() string {
 func (*GetClusterResponse) ProtoMessage() {}
 
 func (x *GetClusterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[28]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2427,7 +2848,7 @@ func (x *GetClusterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetClusterResponse.ProtoReflect.Descriptor instead.
 func (*GetClusterResponse) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{28}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetClusterResponse) GetCluster() string {
@@ -2506,7 +2927,7 @@ type Coordinator struct {
 
 func (x *Coordinator) Reset() {
 	*x = Coordinator{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[29]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2518,7 +2939,7 @@ func (x *Coordinator) String() string {
 func (*Coordinator) ProtoMessage() {}
 
 func (x *Coordinator) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[29]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2531,7 +2952,7 @@ func (x *Coordinator) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Coordinator.ProtoReflect.Descriptor instead.
 func (*Coordinator) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{29}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Coordinator) GetId() string {
@@ -2590,7 +3011,7 @@ type Worker struct {
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[30]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2602,7 +3023,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[30]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2615,7 +3036,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{30}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Worker) GetId() string {
@@ -2728,7 +3149,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[31]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2740,7 +3161,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[31]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2753,7 +3174,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{31}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Event) GetId() uint64 {
@@ -2837,7 +3258,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[32]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2849,7 +3270,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[32]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2862,7 +3283,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{32}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListEventsRequest) GetJob() string {
@@ -2895,7 +3316,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[33]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2907,7 +3328,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[33]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2920,7 +3341,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{33}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListEventsResponse) GetEvents() []*Event {
@@ -2941,7 +3362,7 @@ type WatchEventsRequest struct {
 
 func (x *WatchEventsRequest) Reset() {
 	*x = WatchEventsRequest{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[34]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2953,7 +3374,7 @@ func (x *WatchEventsRequest) String() string {
 func (*WatchEventsRequest) ProtoMessage() {}
 
 func (x *WatchEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[34]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2966,7 +3387,7 @@ func (x *WatchEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEventsRequest.ProtoReflect.Descriptor instead.
 func (*WatchEventsRequest) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{34}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *WatchEventsRequest) GetJob() string {
@@ -2999,7 +3420,7 @@ type WatchEventsResponse struct {
 
 func (x *WatchEventsResponse) Reset() {
 	*x = WatchEventsResponse{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[35]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3011,7 +3432,7 @@ func (x *WatchEventsResponse) String() string {
 func (*WatchEventsResponse) ProtoMessage() {}
 
 func (x *WatchEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[35]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3024,7 +3445,7 @@ func (x *WatchEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEventsResponse.ProtoReflect.Descriptor instead.
 func (*WatchEventsResponse) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{35}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *WatchEventsResponse) GetEvent() *Event {
@@ -3044,7 +3465,7 @@ type CordonWorkerRequest struct {
 
 func (x *CordonWorkerRequest) Reset() {
 	*x = CordonWorkerRequest{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[36]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3056,7 +3477,7 @@ func (x *CordonWorkerRequest) String() string {
 func (*CordonWorkerRequest) ProtoMessage() {}
 
 func (x *CordonWorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[36]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3069,7 +3490,7 @@ func (x *CordonWorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CordonWorkerRequest.ProtoReflect.Descriptor instead.
 func (*CordonWorkerRequest) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{36}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *CordonWorkerRequest) GetWorkerId() string {
@@ -3095,7 +3516,7 @@ type CordonWorkerResponse struct {
 
 func (x *CordonWorkerResponse) Reset() {
 	*x = CordonWorkerResponse{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[37]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3107,7 +3528,7 @@ func (x *CordonWorkerResponse) String() string {
 func (*CordonWorkerResponse) ProtoMessage() {}
 
 func (x *CordonWorkerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[37]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3120,7 +3541,7 @@ func (x *CordonWorkerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CordonWorkerResponse.ProtoReflect.Descriptor instead.
 func (*CordonWorkerResponse) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{37}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CordonWorkerResponse) GetWorker() *Worker {
@@ -3139,7 +3560,7 @@ type UncordonWorkerRequest struct {
 
 func (x *UncordonWorkerRequest) Reset() {
 	*x = UncordonWorkerRequest{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[38]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3151,7 +3572,7 @@ func (x *UncordonWorkerRequest) String() string {
 func (*UncordonWorkerRequest) ProtoMessage() {}
 
 func (x *UncordonWorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[38]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3164,7 +3585,7 @@ func (x *UncordonWorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UncordonWorkerRequest.ProtoReflect.Descriptor instead.
 func (*UncordonWorkerRequest) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{38}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *UncordonWorkerRequest) GetWorkerId() string {
@@ -3183,7 +3604,7 @@ type UncordonWorkerResponse struct {
 
 func (x *UncordonWorkerResponse) Reset() {
 	*x = UncordonWorkerResponse{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[39]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3195,7 +3616,7 @@ func (x *UncordonWorkerResponse) String() string {
 func (*UncordonWorkerResponse) ProtoMessage() {}
 
 func (x *UncordonWorkerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[39]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3208,7 +3629,7 @@ func (x *UncordonWorkerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UncordonWorkerResponse.ProtoReflect.Descriptor instead.
 func (*UncordonWorkerResponse) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{39}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *UncordonWorkerResponse) GetWorker() *Worker {
@@ -3222,7 +3643,7 @@ var File_sslctl_v1alpha1_sslctl_proto protoreflect.FileDescriptor
 
 const file_sslctl_v1alpha1_sslctl_proto_rawDesc = "" +
 	"\n" +
-	"\x1csslctl/v1alpha1/sslctl.proto\x12\x0fsslctl.v1alpha1\"\xc3\v\n" +
+	"\x1csslctl/v1alpha1/sslctl.proto\x12\x0fsslctl.v1alpha1\"\xa6\r\n" +
 	"\x03Job\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x128\n" +
@@ -3264,13 +3685,22 @@ const file_sslctl_v1alpha1_sslctl_proto_rawDesc = "" +
 	"\rended_unix_ms\x18! \x01(\x03R\vendedUnixMs\x12;\n" +
 	"\ametrics\x18\" \x03(\v2!.sslctl.v1alpha1.Job.MetricsEntryR\ametrics\x124\n" +
 	"\x06ledger\x18# \x03(\v2\x1c.sslctl.v1alpha1.LedgerEntryR\x06ledger\x128\n" +
-	"\x06shards\x18$ \x03(\v2 .sslctl.v1alpha1.ShardAssignmentR\x06shards\x1a9\n" +
+	"\x06shards\x18$ \x03(\v2 .sslctl.v1alpha1.ShardAssignmentR\x06shards\x12\x1f\n" +
+	"\vworkers_min\x18% \x01(\rR\n" +
+	"workersMin\x12\x1f\n" +
+	"\vworkers_max\x18& \x01(\rR\n" +
+	"workersMax\x12>\n" +
+	"\bselector\x18' \x03(\v2\".sslctl.v1alpha1.Job.SelectorEntryR\bselector\x12\"\n" +
+	"\rsince_unix_ms\x18( \x01(\x03R\vsinceUnixMs\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a:\n" +
 	"\fMetricsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"\x87\x01\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\x1a;\n" +
+	"\rSelectorEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x87\x01\n" +
 	"\x0fShardAssignment\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\tR\x05shard\x12!\n" +
 	"\ffirst_sample\x18\x02 \x01(\x04R\vfirstSample\x12\x18\n" +
@@ -3346,7 +3776,34 @@ const file_sslctl_v1alpha1_sslctl_proto_rawDesc = "" +
 	"\rCancelRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\"8\n" +
 	"\x0eCancelResponse\x12&\n" +
-	"\x03job\x18\x01 \x01(\v2\x14.sslctl.v1alpha1.JobR\x03job\"\xb1\x02\n" +
+	"\x03job\x18\x01 \x01(\v2\x14.sslctl.v1alpha1.JobR\x03job\"b\n" +
+	"\fScaleRequest\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\tR\x03job\x12\x1f\n" +
+	"\vworkers_min\x18\x02 \x01(\rR\n" +
+	"workersMin\x12\x1f\n" +
+	"\vworkers_max\x18\x03 \x01(\rR\n" +
+	"workersMax\"7\n" +
+	"\rScaleResponse\x12&\n" +
+	"\x03job\x18\x01 \x01(\v2\x14.sslctl.v1alpha1.JobR\x03job\"7\n" +
+	"\rDeleteRequest\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\tR\x03job\x12\x14\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\"8\n" +
+	"\x0eDeleteResponse\x12&\n" +
+	"\x03job\x18\x01 \x01(\v2\x14.sslctl.v1alpha1.JobR\x03job\"\"\n" +
+	"\x0eExplainRequest\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\tR\x03job\"\xc7\x01\n" +
+	"\x0fExplainResponse\x12&\n" +
+	"\x03job\x18\x01 \x01(\v2\x14.sslctl.v1alpha1.JobR\x03job\x12\x14\n" +
+	"\x05needs\x18\x02 \x01(\tR\x05needs\x122\n" +
+	"\aworkers\x18\x03 \x03(\v2\x18.sslctl.v1alpha1.VerdictR\aworkers\x12\x12\n" +
+	"\x04next\x18\x04 \x03(\tR\x04next\x12.\n" +
+	"\x06events\x18\x05 \x03(\v2\x16.sslctl.v1alpha1.EventR\x06events\"i\n" +
+	"\aVerdict\x12\x1b\n" +
+	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12\x1d\n" +
+	"\n" +
+	"takes_part\x18\x02 \x01(\bR\ttakesPart\x12\x10\n" +
+	"\x03can\x18\x03 \x01(\bR\x03can\x12\x10\n" +
+	"\x03why\x18\x04 \x01(\tR\x03why\"\xb1\x02\n" +
 	"\x0fRegisterRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x1a\n" +
@@ -3528,7 +3985,7 @@ const file_sslctl_v1alpha1_sslctl_proto_rawDesc = "" +
 	"\x15DIRECTIVE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rDIRECTIVE_RUN\x10\x01\x12\x13\n" +
 	"\x0fDIRECTIVE_PAUSE\x10\x02\x12\x12\n" +
-	"\x0eDIRECTIVE_STOP\x10\x032\x86\x04\n" +
+	"\x0eDIRECTIVE_STOP\x10\x032\xe7\x05\n" +
 	"\n" +
 	"JobService\x12I\n" +
 	"\x06Submit\x12\x1e.sslctl.v1alpha1.SubmitRequest\x1a\x1f.sslctl.v1alpha1.SubmitResponse\x12@\n" +
@@ -3537,7 +3994,10 @@ const file_sslctl_v1alpha1_sslctl_proto_rawDesc = "" +
 	"\x05Watch\x12\x1d.sslctl.v1alpha1.WatchRequest\x1a\x1e.sslctl.v1alpha1.WatchResponse0\x01\x12F\n" +
 	"\x05Pause\x12\x1d.sslctl.v1alpha1.PauseRequest\x1a\x1e.sslctl.v1alpha1.PauseResponse\x12I\n" +
 	"\x06Resume\x12\x1e.sslctl.v1alpha1.ResumeRequest\x1a\x1f.sslctl.v1alpha1.ResumeResponse\x12I\n" +
-	"\x06Cancel\x12\x1e.sslctl.v1alpha1.CancelRequest\x1a\x1f.sslctl.v1alpha1.CancelResponse2\xb4\x01\n" +
+	"\x06Cancel\x12\x1e.sslctl.v1alpha1.CancelRequest\x1a\x1f.sslctl.v1alpha1.CancelResponse\x12F\n" +
+	"\x05Scale\x12\x1d.sslctl.v1alpha1.ScaleRequest\x1a\x1e.sslctl.v1alpha1.ScaleResponse\x12I\n" +
+	"\x06Delete\x12\x1e.sslctl.v1alpha1.DeleteRequest\x1a\x1f.sslctl.v1alpha1.DeleteResponse\x12L\n" +
+	"\aExplain\x12\x1f.sslctl.v1alpha1.ExplainRequest\x1a .sslctl.v1alpha1.ExplainResponse2\xb4\x01\n" +
 	"\rWorkerService\x12O\n" +
 	"\bRegister\x12 .sslctl.v1alpha1.RegisterRequest\x1a!.sslctl.v1alpha1.RegisterResponse\x12R\n" +
 	"\tHeartbeat\x12!.sslctl.v1alpha1.HeartbeatRequest\x1a\".sslctl.v1alpha1.HeartbeatResponse2\xda\x03\n" +
@@ -3563,7 +4023,7 @@ func file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP() []byte {
 }
 
 var file_sslctl_v1alpha1_sslctl_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_sslctl_v1alpha1_sslctl_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_sslctl_v1alpha1_sslctl_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_sslctl_v1alpha1_sslctl_proto_goTypes = []any{
 	(JobState)(0),                  // 0: sslctl.v1alpha1.JobState
 	(Phase)(0),                     // 1: sslctl.v1alpha1.Phase
@@ -3588,103 +4048,123 @@ var file_sslctl_v1alpha1_sslctl_proto_goTypes = []any{
 	(*ResumeResponse)(nil),         // 20: sslctl.v1alpha1.ResumeResponse
 	(*CancelRequest)(nil),          // 21: sslctl.v1alpha1.CancelRequest
 	(*CancelResponse)(nil),         // 22: sslctl.v1alpha1.CancelResponse
-	(*RegisterRequest)(nil),        // 23: sslctl.v1alpha1.RegisterRequest
-	(*RegisterResponse)(nil),       // 24: sslctl.v1alpha1.RegisterResponse
-	(*Failure)(nil),                // 25: sslctl.v1alpha1.Failure
-	(*HeartbeatRequest)(nil),       // 26: sslctl.v1alpha1.HeartbeatRequest
-	(*Plan)(nil),                   // 27: sslctl.v1alpha1.Plan
-	(*HeartbeatResponse)(nil),      // 28: sslctl.v1alpha1.HeartbeatResponse
-	(*Assignment)(nil),             // 29: sslctl.v1alpha1.Assignment
-	(*GetClusterRequest)(nil),      // 30: sslctl.v1alpha1.GetClusterRequest
-	(*GetClusterResponse)(nil),     // 31: sslctl.v1alpha1.GetClusterResponse
-	(*Coordinator)(nil),            // 32: sslctl.v1alpha1.Coordinator
-	(*Worker)(nil),                 // 33: sslctl.v1alpha1.Worker
-	(*Event)(nil),                  // 34: sslctl.v1alpha1.Event
-	(*ListEventsRequest)(nil),      // 35: sslctl.v1alpha1.ListEventsRequest
-	(*ListEventsResponse)(nil),     // 36: sslctl.v1alpha1.ListEventsResponse
-	(*WatchEventsRequest)(nil),     // 37: sslctl.v1alpha1.WatchEventsRequest
-	(*WatchEventsResponse)(nil),    // 38: sslctl.v1alpha1.WatchEventsResponse
-	(*CordonWorkerRequest)(nil),    // 39: sslctl.v1alpha1.CordonWorkerRequest
-	(*CordonWorkerResponse)(nil),   // 40: sslctl.v1alpha1.CordonWorkerResponse
-	(*UncordonWorkerRequest)(nil),  // 41: sslctl.v1alpha1.UncordonWorkerRequest
-	(*UncordonWorkerResponse)(nil), // 42: sslctl.v1alpha1.UncordonWorkerResponse
-	nil,                            // 43: sslctl.v1alpha1.Job.LabelsEntry
-	nil,                            // 44: sslctl.v1alpha1.Job.MetricsEntry
-	nil,                            // 45: sslctl.v1alpha1.Evaluation.ValuesEntry
-	nil,                            // 46: sslctl.v1alpha1.RegisterRequest.LabelsEntry
-	nil,                            // 47: sslctl.v1alpha1.HeartbeatRequest.MetricsEntry
-	nil,                            // 48: sslctl.v1alpha1.Worker.LabelsEntry
+	(*ScaleRequest)(nil),           // 23: sslctl.v1alpha1.ScaleRequest
+	(*ScaleResponse)(nil),          // 24: sslctl.v1alpha1.ScaleResponse
+	(*DeleteRequest)(nil),          // 25: sslctl.v1alpha1.DeleteRequest
+	(*DeleteResponse)(nil),         // 26: sslctl.v1alpha1.DeleteResponse
+	(*ExplainRequest)(nil),         // 27: sslctl.v1alpha1.ExplainRequest
+	(*ExplainResponse)(nil),        // 28: sslctl.v1alpha1.ExplainResponse
+	(*Verdict)(nil),                // 29: sslctl.v1alpha1.Verdict
+	(*RegisterRequest)(nil),        // 30: sslctl.v1alpha1.RegisterRequest
+	(*RegisterResponse)(nil),       // 31: sslctl.v1alpha1.RegisterResponse
+	(*Failure)(nil),                // 32: sslctl.v1alpha1.Failure
+	(*HeartbeatRequest)(nil),       // 33: sslctl.v1alpha1.HeartbeatRequest
+	(*Plan)(nil),                   // 34: sslctl.v1alpha1.Plan
+	(*HeartbeatResponse)(nil),      // 35: sslctl.v1alpha1.HeartbeatResponse
+	(*Assignment)(nil),             // 36: sslctl.v1alpha1.Assignment
+	(*GetClusterRequest)(nil),      // 37: sslctl.v1alpha1.GetClusterRequest
+	(*GetClusterResponse)(nil),     // 38: sslctl.v1alpha1.GetClusterResponse
+	(*Coordinator)(nil),            // 39: sslctl.v1alpha1.Coordinator
+	(*Worker)(nil),                 // 40: sslctl.v1alpha1.Worker
+	(*Event)(nil),                  // 41: sslctl.v1alpha1.Event
+	(*ListEventsRequest)(nil),      // 42: sslctl.v1alpha1.ListEventsRequest
+	(*ListEventsResponse)(nil),     // 43: sslctl.v1alpha1.ListEventsResponse
+	(*WatchEventsRequest)(nil),     // 44: sslctl.v1alpha1.WatchEventsRequest
+	(*WatchEventsResponse)(nil),    // 45: sslctl.v1alpha1.WatchEventsResponse
+	(*CordonWorkerRequest)(nil),    // 46: sslctl.v1alpha1.CordonWorkerRequest
+	(*CordonWorkerResponse)(nil),   // 47: sslctl.v1alpha1.CordonWorkerResponse
+	(*UncordonWorkerRequest)(nil),  // 48: sslctl.v1alpha1.UncordonWorkerRequest
+	(*UncordonWorkerResponse)(nil), // 49: sslctl.v1alpha1.UncordonWorkerResponse
+	nil,                            // 50: sslctl.v1alpha1.Job.LabelsEntry
+	nil,                            // 51: sslctl.v1alpha1.Job.MetricsEntry
+	nil,                            // 52: sslctl.v1alpha1.Job.SelectorEntry
+	nil,                            // 53: sslctl.v1alpha1.Evaluation.ValuesEntry
+	nil,                            // 54: sslctl.v1alpha1.RegisterRequest.LabelsEntry
+	nil,                            // 55: sslctl.v1alpha1.HeartbeatRequest.MetricsEntry
+	nil,                            // 56: sslctl.v1alpha1.Worker.LabelsEntry
 }
 var file_sslctl_v1alpha1_sslctl_proto_depIdxs = []int32{
-	43, // 0: sslctl.v1alpha1.Job.labels:type_name -> sslctl.v1alpha1.Job.LabelsEntry
+	50, // 0: sslctl.v1alpha1.Job.labels:type_name -> sslctl.v1alpha1.Job.LabelsEntry
 	0,  // 1: sslctl.v1alpha1.Job.state:type_name -> sslctl.v1alpha1.JobState
 	6,  // 2: sslctl.v1alpha1.Job.evaluations:type_name -> sslctl.v1alpha1.Evaluation
 	5,  // 3: sslctl.v1alpha1.Job.members:type_name -> sslctl.v1alpha1.Member
 	7,  // 4: sslctl.v1alpha1.Job.checkpoints:type_name -> sslctl.v1alpha1.Checkpoint
-	44, // 5: sslctl.v1alpha1.Job.metrics:type_name -> sslctl.v1alpha1.Job.MetricsEntry
+	51, // 5: sslctl.v1alpha1.Job.metrics:type_name -> sslctl.v1alpha1.Job.MetricsEntry
 	8,  // 6: sslctl.v1alpha1.Job.ledger:type_name -> sslctl.v1alpha1.LedgerEntry
 	4,  // 7: sslctl.v1alpha1.Job.shards:type_name -> sslctl.v1alpha1.ShardAssignment
-	45, // 8: sslctl.v1alpha1.Evaluation.values:type_name -> sslctl.v1alpha1.Evaluation.ValuesEntry
-	3,  // 9: sslctl.v1alpha1.SubmitResponse.job:type_name -> sslctl.v1alpha1.Job
-	3,  // 10: sslctl.v1alpha1.GetResponse.job:type_name -> sslctl.v1alpha1.Job
-	3,  // 11: sslctl.v1alpha1.ListResponse.jobs:type_name -> sslctl.v1alpha1.Job
-	3,  // 12: sslctl.v1alpha1.WatchResponse.job:type_name -> sslctl.v1alpha1.Job
-	3,  // 13: sslctl.v1alpha1.PauseResponse.job:type_name -> sslctl.v1alpha1.Job
-	3,  // 14: sslctl.v1alpha1.ResumeResponse.job:type_name -> sslctl.v1alpha1.Job
-	3,  // 15: sslctl.v1alpha1.CancelResponse.job:type_name -> sslctl.v1alpha1.Job
-	46, // 16: sslctl.v1alpha1.RegisterRequest.labels:type_name -> sslctl.v1alpha1.RegisterRequest.LabelsEntry
-	1,  // 17: sslctl.v1alpha1.HeartbeatRequest.phase:type_name -> sslctl.v1alpha1.Phase
-	47, // 18: sslctl.v1alpha1.HeartbeatRequest.metrics:type_name -> sslctl.v1alpha1.HeartbeatRequest.MetricsEntry
-	25, // 19: sslctl.v1alpha1.HeartbeatRequest.failure:type_name -> sslctl.v1alpha1.Failure
-	27, // 20: sslctl.v1alpha1.HeartbeatRequest.plan:type_name -> sslctl.v1alpha1.Plan
-	8,  // 21: sslctl.v1alpha1.HeartbeatRequest.ledger:type_name -> sslctl.v1alpha1.LedgerEntry
-	7,  // 22: sslctl.v1alpha1.HeartbeatRequest.checkpoints:type_name -> sslctl.v1alpha1.Checkpoint
-	6,  // 23: sslctl.v1alpha1.HeartbeatRequest.evaluations:type_name -> sslctl.v1alpha1.Evaluation
-	4,  // 24: sslctl.v1alpha1.Plan.shards:type_name -> sslctl.v1alpha1.ShardAssignment
-	29, // 25: sslctl.v1alpha1.HeartbeatResponse.assignment:type_name -> sslctl.v1alpha1.Assignment
-	5,  // 26: sslctl.v1alpha1.Assignment.members:type_name -> sslctl.v1alpha1.Member
-	2,  // 27: sslctl.v1alpha1.Assignment.directive:type_name -> sslctl.v1alpha1.Directive
-	6,  // 28: sslctl.v1alpha1.Assignment.evaluations:type_name -> sslctl.v1alpha1.Evaluation
-	32, // 29: sslctl.v1alpha1.GetClusterResponse.coordinators:type_name -> sslctl.v1alpha1.Coordinator
-	33, // 30: sslctl.v1alpha1.GetClusterResponse.workers:type_name -> sslctl.v1alpha1.Worker
-	48, // 31: sslctl.v1alpha1.Worker.labels:type_name -> sslctl.v1alpha1.Worker.LabelsEntry
-	34, // 32: sslctl.v1alpha1.ListEventsResponse.events:type_name -> sslctl.v1alpha1.Event
-	34, // 33: sslctl.v1alpha1.WatchEventsResponse.event:type_name -> sslctl.v1alpha1.Event
-	33, // 34: sslctl.v1alpha1.CordonWorkerResponse.worker:type_name -> sslctl.v1alpha1.Worker
-	33, // 35: sslctl.v1alpha1.UncordonWorkerResponse.worker:type_name -> sslctl.v1alpha1.Worker
-	9,  // 36: sslctl.v1alpha1.JobService.Submit:input_type -> sslctl.v1alpha1.SubmitRequest
-	11, // 37: sslctl.v1alpha1.JobService.Get:input_type -> sslctl.v1alpha1.GetRequest
-	13, // 38: sslctl.v1alpha1.JobService.List:input_type -> sslctl.v1alpha1.ListRequest
-	15, // 39: sslctl.v1alpha1.JobService.Watch:input_type -> sslctl.v1alpha1.WatchRequest
-	17, // 40: sslctl.v1alpha1.JobService.Pause:input_type -> sslctl.v1alpha1.PauseRequest
-	19, // 41: sslctl.v1alpha1.JobService.Resume:input_type -> sslctl.v1alpha1.ResumeRequest
-	21, // 42: sslctl.v1alpha1.JobService.Cancel:input_type -> sslctl.v1alpha1.CancelRequest
-	23, // 43: sslctl.v1alpha1.WorkerService.Register:input_type -> sslctl.v1alpha1.RegisterRequest
-	26, // 44: sslctl.v1alpha1.WorkerService.Heartbeat:input_type -> sslctl.v1alpha1.HeartbeatRequest
-	30, // 45: sslctl.v1alpha1.ClusterService.GetCluster:input_type -> sslctl.v1alpha1.GetClusterRequest
-	35, // 46: sslctl.v1alpha1.ClusterService.ListEvents:input_type -> sslctl.v1alpha1.ListEventsRequest
-	37, // 47: sslctl.v1alpha1.ClusterService.WatchEvents:input_type -> sslctl.v1alpha1.WatchEventsRequest
-	39, // 48: sslctl.v1alpha1.ClusterService.CordonWorker:input_type -> sslctl.v1alpha1.CordonWorkerRequest
-	41, // 49: sslctl.v1alpha1.ClusterService.UncordonWorker:input_type -> sslctl.v1alpha1.UncordonWorkerRequest
-	10, // 50: sslctl.v1alpha1.JobService.Submit:output_type -> sslctl.v1alpha1.SubmitResponse
-	12, // 51: sslctl.v1alpha1.JobService.Get:output_type -> sslctl.v1alpha1.GetResponse
-	14, // 52: sslctl.v1alpha1.JobService.List:output_type -> sslctl.v1alpha1.ListResponse
-	16, // 53: sslctl.v1alpha1.JobService.Watch:output_type -> sslctl.v1alpha1.WatchResponse
-	18, // 54: sslctl.v1alpha1.JobService.Pause:output_type -> sslctl.v1alpha1.PauseResponse
-	20, // 55: sslctl.v1alpha1.JobService.Resume:output_type -> sslctl.v1alpha1.ResumeResponse
-	22, // 56: sslctl.v1alpha1.JobService.Cancel:output_type -> sslctl.v1alpha1.CancelResponse
-	24, // 57: sslctl.v1alpha1.WorkerService.Register:output_type -> sslctl.v1alpha1.RegisterResponse
-	28, // 58: sslctl.v1alpha1.WorkerService.Heartbeat:output_type -> sslctl.v1alpha1.HeartbeatResponse
-	31, // 59: sslctl.v1alpha1.ClusterService.GetCluster:output_type -> sslctl.v1alpha1.GetClusterResponse
-	36, // 60: sslctl.v1alpha1.ClusterService.ListEvents:output_type -> sslctl.v1alpha1.ListEventsResponse
-	38, // 61: sslctl.v1alpha1.ClusterService.WatchEvents:output_type -> sslctl.v1alpha1.WatchEventsResponse
-	40, // 62: sslctl.v1alpha1.ClusterService.CordonWorker:output_type -> sslctl.v1alpha1.CordonWorkerResponse
-	42, // 63: sslctl.v1alpha1.ClusterService.UncordonWorker:output_type -> sslctl.v1alpha1.UncordonWorkerResponse
-	50, // [50:64] is the sub-list for method output_type
-	36, // [36:50] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	52, // 8: sslctl.v1alpha1.Job.selector:type_name -> sslctl.v1alpha1.Job.SelectorEntry
+	53, // 9: sslctl.v1alpha1.Evaluation.values:type_name -> sslctl.v1alpha1.Evaluation.ValuesEntry
+	3,  // 10: sslctl.v1alpha1.SubmitResponse.job:type_name -> sslctl.v1alpha1.Job
+	3,  // 11: sslctl.v1alpha1.GetResponse.job:type_name -> sslctl.v1alpha1.Job
+	3,  // 12: sslctl.v1alpha1.ListResponse.jobs:type_name -> sslctl.v1alpha1.Job
+	3,  // 13: sslctl.v1alpha1.WatchResponse.job:type_name -> sslctl.v1alpha1.Job
+	3,  // 14: sslctl.v1alpha1.PauseResponse.job:type_name -> sslctl.v1alpha1.Job
+	3,  // 15: sslctl.v1alpha1.ResumeResponse.job:type_name -> sslctl.v1alpha1.Job
+	3,  // 16: sslctl.v1alpha1.CancelResponse.job:type_name -> sslctl.v1alpha1.Job
+	3,  // 17: sslctl.v1alpha1.ScaleResponse.job:type_name -> sslctl.v1alpha1.Job
+	3,  // 18: sslctl.v1alpha1.DeleteResponse.job:type_name -> sslctl.v1alpha1.Job
+	3,  // 19: sslctl.v1alpha1.ExplainResponse.job:type_name -> sslctl.v1alpha1.Job
+	29, // 20: sslctl.v1alpha1.ExplainResponse.workers:type_name -> sslctl.v1alpha1.Verdict
+	41, // 21: sslctl.v1alpha1.ExplainResponse.events:type_name -> sslctl.v1alpha1.Event
+	54, // 22: sslctl.v1alpha1.RegisterRequest.labels:type_name -> sslctl.v1alpha1.RegisterRequest.LabelsEntry
+	1,  // 23: sslctl.v1alpha1.HeartbeatRequest.phase:type_name -> sslctl.v1alpha1.Phase
+	55, // 24: sslctl.v1alpha1.HeartbeatRequest.metrics:type_name -> sslctl.v1alpha1.HeartbeatRequest.MetricsEntry
+	32, // 25: sslctl.v1alpha1.HeartbeatRequest.failure:type_name -> sslctl.v1alpha1.Failure
+	34, // 26: sslctl.v1alpha1.HeartbeatRequest.plan:type_name -> sslctl.v1alpha1.Plan
+	8,  // 27: sslctl.v1alpha1.HeartbeatRequest.ledger:type_name -> sslctl.v1alpha1.LedgerEntry
+	7,  // 28: sslctl.v1alpha1.HeartbeatRequest.checkpoints:type_name -> sslctl.v1alpha1.Checkpoint
+	6,  // 29: sslctl.v1alpha1.HeartbeatRequest.evaluations:type_name -> sslctl.v1alpha1.Evaluation
+	4,  // 30: sslctl.v1alpha1.Plan.shards:type_name -> sslctl.v1alpha1.ShardAssignment
+	36, // 31: sslctl.v1alpha1.HeartbeatResponse.assignment:type_name -> sslctl.v1alpha1.Assignment
+	5,  // 32: sslctl.v1alpha1.Assignment.members:type_name -> sslctl.v1alpha1.Member
+	2,  // 33: sslctl.v1alpha1.Assignment.directive:type_name -> sslctl.v1alpha1.Directive
+	6,  // 34: sslctl.v1alpha1.Assignment.evaluations:type_name -> sslctl.v1alpha1.Evaluation
+	39, // 35: sslctl.v1alpha1.GetClusterResponse.coordinators:type_name -> sslctl.v1alpha1.Coordinator
+	40, // 36: sslctl.v1alpha1.GetClusterResponse.workers:type_name -> sslctl.v1alpha1.Worker
+	56, // 37: sslctl.v1alpha1.Worker.labels:type_name -> sslctl.v1alpha1.Worker.LabelsEntry
+	41, // 38: sslctl.v1alpha1.ListEventsResponse.events:type_name -> sslctl.v1alpha1.Event
+	41, // 39: sslctl.v1alpha1.WatchEventsResponse.event:type_name -> sslctl.v1alpha1.Event
+	40, // 40: sslctl.v1alpha1.CordonWorkerResponse.worker:type_name -> sslctl.v1alpha1.Worker
+	40, // 41: sslctl.v1alpha1.UncordonWorkerResponse.worker:type_name -> sslctl.v1alpha1.Worker
+	9,  // 42: sslctl.v1alpha1.JobService.Submit:input_type -> sslctl.v1alpha1.SubmitRequest
+	11, // 43: sslctl.v1alpha1.JobService.Get:input_type -> sslctl.v1alpha1.GetRequest
+	13, // 44: sslctl.v1alpha1.JobService.List:input_type -> sslctl.v1alpha1.ListRequest
+	15, // 45: sslctl.v1alpha1.JobService.Watch:input_type -> sslctl.v1alpha1.WatchRequest
+	17, // 46: sslctl.v1alpha1.JobService.Pause:input_type -> sslctl.v1alpha1.PauseRequest
+	19, // 47: sslctl.v1alpha1.JobService.Resume:input_type -> sslctl.v1alpha1.ResumeRequest
+	21, // 48: sslctl.v1alpha1.JobService.Cancel:input_type -> sslctl.v1alpha1.CancelRequest
+	23, // 49: sslctl.v1alpha1.JobService.Scale:input_type -> sslctl.v1alpha1.ScaleRequest
+	25, // 50: sslctl.v1alpha1.JobService.Delete:input_type -> sslctl.v1alpha1.DeleteRequest
+	27, // 51: sslctl.v1alpha1.JobService.Explain:input_type -> sslctl.v1alpha1.ExplainRequest
+	30, // 52: sslctl.v1alpha1.WorkerService.Register:input_type -> sslctl.v1alpha1.RegisterRequest
+	33, // 53: sslctl.v1alpha1.WorkerService.Heartbeat:input_type -> sslctl.v1alpha1.HeartbeatRequest
+	37, // 54: sslctl.v1alpha1.ClusterService.GetCluster:input_type -> sslctl.v1alpha1.GetClusterRequest
+	42, // 55: sslctl.v1alpha1.ClusterService.ListEvents:input_type -> sslctl.v1alpha1.ListEventsRequest
+	44, // 56: sslctl.v1alpha1.ClusterService.WatchEvents:input_type -> sslctl.v1alpha1.WatchEventsRequest
+	46, // 57: sslctl.v1alpha1.ClusterService.CordonWorker:input_type -> sslctl.v1alpha1.CordonWorkerRequest
+	48, // 58: sslctl.v1alpha1.ClusterService.UncordonWorker:input_type -> sslctl.v1alpha1.UncordonWorkerRequest
+	10, // 59: sslctl.v1alpha1.JobService.Submit:output_type -> sslctl.v1alpha1.SubmitResponse
+	12, // 60: sslctl.v1alpha1.JobService.Get:output_type -> sslctl.v1alpha1.GetResponse
+	14, // 61: sslctl.v1alpha1.JobService.List:output_type -> sslctl.v1alpha1.ListResponse
+	16, // 62: sslctl.v1alpha1.JobService.Watch:output_type -> sslctl.v1alpha1.WatchResponse
+	18, // 63: sslctl.v1alpha1.JobService.Pause:output_type -> sslctl.v1alpha1.PauseResponse
+	20, // 64: sslctl.v1alpha1.JobService.Resume:output_type -> sslctl.v1alpha1.ResumeResponse
+	22, // 65: sslctl.v1alpha1.JobService.Cancel:output_type -> sslctl.v1alpha1.CancelResponse
+	24, // 66: sslctl.v1alpha1.JobService.Scale:output_type -> sslctl.v1alpha1.ScaleResponse
+	26, // 67: sslctl.v1alpha1.JobService.Delete:output_type -> sslctl.v1alpha1.DeleteResponse
+	28, // 68: sslctl.v1alpha1.JobService.Explain:output_type -> sslctl.v1alpha1.ExplainResponse
+	31, // 69: sslctl.v1alpha1.WorkerService.Register:output_type -> sslctl.v1alpha1.RegisterResponse
+	35, // 70: sslctl.v1alpha1.WorkerService.Heartbeat:output_type -> sslctl.v1alpha1.HeartbeatResponse
+	38, // 71: sslctl.v1alpha1.ClusterService.GetCluster:output_type -> sslctl.v1alpha1.GetClusterResponse
+	43, // 72: sslctl.v1alpha1.ClusterService.ListEvents:output_type -> sslctl.v1alpha1.ListEventsResponse
+	45, // 73: sslctl.v1alpha1.ClusterService.WatchEvents:output_type -> sslctl.v1alpha1.WatchEventsResponse
+	47, // 74: sslctl.v1alpha1.ClusterService.CordonWorker:output_type -> sslctl.v1alpha1.CordonWorkerResponse
+	49, // 75: sslctl.v1alpha1.ClusterService.UncordonWorker:output_type -> sslctl.v1alpha1.UncordonWorkerResponse
+	59, // [59:76] is the sub-list for method output_type
+	42, // [42:59] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_sslctl_v1alpha1_sslctl_proto_init() }
@@ -3698,7 +4178,7 @@ func file_sslctl_v1alpha1_sslctl_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sslctl_v1alpha1_sslctl_proto_rawDesc), len(file_sslctl_v1alpha1_sslctl_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   46,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

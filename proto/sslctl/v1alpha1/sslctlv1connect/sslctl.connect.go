@@ -52,6 +52,12 @@ const (
 	JobServiceResumeProcedure = "/sslctl.v1alpha1.JobService/Resume"
 	// JobServiceCancelProcedure is the fully-qualified name of the JobService's Cancel RPC.
 	JobServiceCancelProcedure = "/sslctl.v1alpha1.JobService/Cancel"
+	// JobServiceScaleProcedure is the fully-qualified name of the JobService's Scale RPC.
+	JobServiceScaleProcedure = "/sslctl.v1alpha1.JobService/Scale"
+	// JobServiceDeleteProcedure is the fully-qualified name of the JobService's Delete RPC.
+	JobServiceDeleteProcedure = "/sslctl.v1alpha1.JobService/Delete"
+	// JobServiceExplainProcedure is the fully-qualified name of the JobService's Explain RPC.
+	JobServiceExplainProcedure = "/sslctl.v1alpha1.JobService/Explain"
 	// WorkerServiceRegisterProcedure is the fully-qualified name of the WorkerService's Register RPC.
 	WorkerServiceRegisterProcedure = "/sslctl.v1alpha1.WorkerService/Register"
 	// WorkerServiceHeartbeatProcedure is the fully-qualified name of the WorkerService's Heartbeat RPC.
@@ -87,6 +93,13 @@ type JobServiceClient interface {
 	Resume(context.Context, *connect.Request[v1alpha1.ResumeRequest]) (*connect.Response[v1alpha1.ResumeResponse], error)
 	// Cancel ends a job at once. Its checkpoints stay.
 	Cancel(context.Context, *connect.Request[v1alpha1.CancelRequest]) (*connect.Response[v1alpha1.CancelResponse], error)
+	// Scale changes how many workers a job has at least and at most. A running job of another size stores a checkpoint at a step boundary and
+	// goes on with the new number; its result does not change.
+	Scale(context.Context, *connect.Request[v1alpha1.ScaleRequest]) (*connect.Response[v1alpha1.ScaleResponse], error)
+	// Delete removes a job that has ended, or with force one that it ends first. Its checkpoints stay; its name is free.
+	Delete(context.Context, *connect.Request[v1alpha1.DeleteRequest]) (*connect.Response[v1alpha1.DeleteResponse], error)
+	// Explain tells why a job is as it is, what each worker is to it, and what comes next.
+	Explain(context.Context, *connect.Request[v1alpha1.ExplainRequest]) (*connect.Response[v1alpha1.ExplainResponse], error)
 }
 
 // NewJobServiceClient constructs a client for the sslctl.v1alpha1.JobService service. By default,
@@ -142,18 +155,39 @@ func NewJobServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...
 			connect.WithSchema(jobServiceMethods.ByName("Cancel")),
 			connect.WithClientOptions(opts...),
 		),
+		scale: connect.NewClient[v1alpha1.ScaleRequest, v1alpha1.ScaleResponse](
+			httpClient,
+			baseURL+JobServiceScaleProcedure,
+			connect.WithSchema(jobServiceMethods.ByName("Scale")),
+			connect.WithClientOptions(opts...),
+		),
+		delete: connect.NewClient[v1alpha1.DeleteRequest, v1alpha1.DeleteResponse](
+			httpClient,
+			baseURL+JobServiceDeleteProcedure,
+			connect.WithSchema(jobServiceMethods.ByName("Delete")),
+			connect.WithClientOptions(opts...),
+		),
+		explain: connect.NewClient[v1alpha1.ExplainRequest, v1alpha1.ExplainResponse](
+			httpClient,
+			baseURL+JobServiceExplainProcedure,
+			connect.WithSchema(jobServiceMethods.ByName("Explain")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // jobServiceClient implements JobServiceClient.
 type jobServiceClient struct {
-	submit *connect.Client[v1alpha1.SubmitRequest, v1alpha1.SubmitResponse]
-	get    *connect.Client[v1alpha1.GetRequest, v1alpha1.GetResponse]
-	list   *connect.Client[v1alpha1.ListRequest, v1alpha1.ListResponse]
-	watch  *connect.Client[v1alpha1.WatchRequest, v1alpha1.WatchResponse]
-	pause  *connect.Client[v1alpha1.PauseRequest, v1alpha1.PauseResponse]
-	resume *connect.Client[v1alpha1.ResumeRequest, v1alpha1.ResumeResponse]
-	cancel *connect.Client[v1alpha1.CancelRequest, v1alpha1.CancelResponse]
+	submit  *connect.Client[v1alpha1.SubmitRequest, v1alpha1.SubmitResponse]
+	get     *connect.Client[v1alpha1.GetRequest, v1alpha1.GetResponse]
+	list    *connect.Client[v1alpha1.ListRequest, v1alpha1.ListResponse]
+	watch   *connect.Client[v1alpha1.WatchRequest, v1alpha1.WatchResponse]
+	pause   *connect.Client[v1alpha1.PauseRequest, v1alpha1.PauseResponse]
+	resume  *connect.Client[v1alpha1.ResumeRequest, v1alpha1.ResumeResponse]
+	cancel  *connect.Client[v1alpha1.CancelRequest, v1alpha1.CancelResponse]
+	scale   *connect.Client[v1alpha1.ScaleRequest, v1alpha1.ScaleResponse]
+	delete  *connect.Client[v1alpha1.DeleteRequest, v1alpha1.DeleteResponse]
+	explain *connect.Client[v1alpha1.ExplainRequest, v1alpha1.ExplainResponse]
 }
 
 // Submit calls sslctl.v1alpha1.JobService.Submit.
@@ -191,6 +225,21 @@ func (c *jobServiceClient) Cancel(ctx context.Context, req *connect.Request[v1al
 	return c.cancel.CallUnary(ctx, req)
 }
 
+// Scale calls sslctl.v1alpha1.JobService.Scale.
+func (c *jobServiceClient) Scale(ctx context.Context, req *connect.Request[v1alpha1.ScaleRequest]) (*connect.Response[v1alpha1.ScaleResponse], error) {
+	return c.scale.CallUnary(ctx, req)
+}
+
+// Delete calls sslctl.v1alpha1.JobService.Delete.
+func (c *jobServiceClient) Delete(ctx context.Context, req *connect.Request[v1alpha1.DeleteRequest]) (*connect.Response[v1alpha1.DeleteResponse], error) {
+	return c.delete.CallUnary(ctx, req)
+}
+
+// Explain calls sslctl.v1alpha1.JobService.Explain.
+func (c *jobServiceClient) Explain(ctx context.Context, req *connect.Request[v1alpha1.ExplainRequest]) (*connect.Response[v1alpha1.ExplainResponse], error) {
+	return c.explain.CallUnary(ctx, req)
+}
+
 // JobServiceHandler is an implementation of the sslctl.v1alpha1.JobService service.
 type JobServiceHandler interface {
 	// Submit hands in one job file. It is acknowledged only after the job is committed by a majority of coordinators.
@@ -205,6 +254,13 @@ type JobServiceHandler interface {
 	Resume(context.Context, *connect.Request[v1alpha1.ResumeRequest]) (*connect.Response[v1alpha1.ResumeResponse], error)
 	// Cancel ends a job at once. Its checkpoints stay.
 	Cancel(context.Context, *connect.Request[v1alpha1.CancelRequest]) (*connect.Response[v1alpha1.CancelResponse], error)
+	// Scale changes how many workers a job has at least and at most. A running job of another size stores a checkpoint at a step boundary and
+	// goes on with the new number; its result does not change.
+	Scale(context.Context, *connect.Request[v1alpha1.ScaleRequest]) (*connect.Response[v1alpha1.ScaleResponse], error)
+	// Delete removes a job that has ended, or with force one that it ends first. Its checkpoints stay; its name is free.
+	Delete(context.Context, *connect.Request[v1alpha1.DeleteRequest]) (*connect.Response[v1alpha1.DeleteResponse], error)
+	// Explain tells why a job is as it is, what each worker is to it, and what comes next.
+	Explain(context.Context, *connect.Request[v1alpha1.ExplainRequest]) (*connect.Response[v1alpha1.ExplainResponse], error)
 }
 
 // NewJobServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -256,6 +312,24 @@ func NewJobServiceHandler(svc JobServiceHandler, opts ...connect.HandlerOption) 
 		connect.WithSchema(jobServiceMethods.ByName("Cancel")),
 		connect.WithHandlerOptions(opts...),
 	)
+	jobServiceScaleHandler := connect.NewUnaryHandler(
+		JobServiceScaleProcedure,
+		svc.Scale,
+		connect.WithSchema(jobServiceMethods.ByName("Scale")),
+		connect.WithHandlerOptions(opts...),
+	)
+	jobServiceDeleteHandler := connect.NewUnaryHandler(
+		JobServiceDeleteProcedure,
+		svc.Delete,
+		connect.WithSchema(jobServiceMethods.ByName("Delete")),
+		connect.WithHandlerOptions(opts...),
+	)
+	jobServiceExplainHandler := connect.NewUnaryHandler(
+		JobServiceExplainProcedure,
+		svc.Explain,
+		connect.WithSchema(jobServiceMethods.ByName("Explain")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/sslctl.v1alpha1.JobService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case JobServiceSubmitProcedure:
@@ -272,6 +346,12 @@ func NewJobServiceHandler(svc JobServiceHandler, opts ...connect.HandlerOption) 
 			jobServiceResumeHandler.ServeHTTP(w, r)
 		case JobServiceCancelProcedure:
 			jobServiceCancelHandler.ServeHTTP(w, r)
+		case JobServiceScaleProcedure:
+			jobServiceScaleHandler.ServeHTTP(w, r)
+		case JobServiceDeleteProcedure:
+			jobServiceDeleteHandler.ServeHTTP(w, r)
+		case JobServiceExplainProcedure:
+			jobServiceExplainHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -307,6 +387,18 @@ func (UnimplementedJobServiceHandler) Resume(context.Context, *connect.Request[v
 
 func (UnimplementedJobServiceHandler) Cancel(context.Context, *connect.Request[v1alpha1.CancelRequest]) (*connect.Response[v1alpha1.CancelResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sslctl.v1alpha1.JobService.Cancel is not implemented"))
+}
+
+func (UnimplementedJobServiceHandler) Scale(context.Context, *connect.Request[v1alpha1.ScaleRequest]) (*connect.Response[v1alpha1.ScaleResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sslctl.v1alpha1.JobService.Scale is not implemented"))
+}
+
+func (UnimplementedJobServiceHandler) Delete(context.Context, *connect.Request[v1alpha1.DeleteRequest]) (*connect.Response[v1alpha1.DeleteResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sslctl.v1alpha1.JobService.Delete is not implemented"))
+}
+
+func (UnimplementedJobServiceHandler) Explain(context.Context, *connect.Request[v1alpha1.ExplainRequest]) (*connect.Response[v1alpha1.ExplainResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sslctl.v1alpha1.JobService.Explain is not implemented"))
 }
 
 // WorkerServiceClient is a client for the sslctl.v1alpha1.WorkerService service.
@@ -414,7 +506,8 @@ type ClusterServiceClient interface {
 	GetCluster(context.Context, *connect.Request[v1alpha1.GetClusterRequest]) (*connect.Response[v1alpha1.GetClusterResponse], error)
 	// ListEvents reads what has happened, oldest first. The newest of each job and of the workers are kept.
 	ListEvents(context.Context, *connect.Request[v1alpha1.ListEventsRequest]) (*connect.Response[v1alpha1.ListEventsResponse], error)
-	// WatchEvents streams the events that ListEvents has, and then each new one.
+	// WatchEvents streams the events that ListEvents has, and then each new one. It ends when the job has, if one
+	// is named.
 	WatchEvents(context.Context, *connect.Request[v1alpha1.WatchEventsRequest]) (*connect.ServerStreamForClient[v1alpha1.WatchEventsResponse], error)
 	// CordonWorker keeps a worker id from new work, also across restarts of its process. What it does now goes on.
 	CordonWorker(context.Context, *connect.Request[v1alpha1.CordonWorkerRequest]) (*connect.Response[v1alpha1.CordonWorkerResponse], error)
@@ -505,7 +598,8 @@ type ClusterServiceHandler interface {
 	GetCluster(context.Context, *connect.Request[v1alpha1.GetClusterRequest]) (*connect.Response[v1alpha1.GetClusterResponse], error)
 	// ListEvents reads what has happened, oldest first. The newest of each job and of the workers are kept.
 	ListEvents(context.Context, *connect.Request[v1alpha1.ListEventsRequest]) (*connect.Response[v1alpha1.ListEventsResponse], error)
-	// WatchEvents streams the events that ListEvents has, and then each new one.
+	// WatchEvents streams the events that ListEvents has, and then each new one. It ends when the job has, if one
+	// is named.
 	WatchEvents(context.Context, *connect.Request[v1alpha1.WatchEventsRequest], *connect.ServerStream[v1alpha1.WatchEventsResponse]) error
 	// CordonWorker keeps a worker id from new work, also across restarts of its process. What it does now goes on.
 	CordonWorker(context.Context, *connect.Request[v1alpha1.CordonWorkerRequest]) (*connect.Response[v1alpha1.CordonWorkerResponse], error)
