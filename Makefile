@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 STATE := .sslctl
 GO_PACKAGES := ./...
 
-.PHONY: help build demo data test unit race e2e accuracy lint generate bench tools clean
+.PHONY: help build image demo data test unit race e2e k8s accuracy lint generate bench tools clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## (.*)/\1\t\2/' | expand -t 12
@@ -17,13 +17,16 @@ build: bin/sslctl ## build bin/sslctl, one static binary
 bin/sslctl:
 	CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o $@ ./cmd/sslctl
 
+image: ## build the container image sslctl:VERSION (needs docker)
+	docker build -f deploy/Dockerfile --build-arg VERSION=$(VERSION) -t sslctl:$(VERSION) .
+
 data: bin/sslctl ## pack the shipped Fashion-MNIST images as WebDataset shards under .sslctl/data
 	@bash scripts/demo-data.sh bin/sslctl $(STATE)/data
 
 demo: data ## start a cluster in one process, pretrain on the shipped images, evaluate, export
 	bin/sslctl up examples/fashion-moco.yaml --export $(STATE)/fashion-moco-encoder.safetensors
 
-test: tools lint race e2e ## everything: format, vet, staticcheck, import law, race tests, tests with real servers
+test: tools lint race e2e k8s ## everything: format, vet, staticcheck, import law, race tests, tests with real servers
 
 race: tools ## all package tests with the race detector
 	CGO_ENABLED=1 go test -race -timeout 20m $$(go list ./... | grep -v /test/)
@@ -31,6 +34,9 @@ race: tools ## all package tests with the race detector
 
 e2e: tools bin/sslctl ## the tests with real processes, NATS and MinIO
 	SSLCTL_BINARY=$(CURDIR)/bin/sslctl go test -timeout 30m ./test/e2e/...
+
+k8s: tools ## deploy/k8s on a real kube-apiserver, and its pods as processes
+	go test -count=1 -timeout 10m ./test/k8s # never cached: it reads more than Go files
 
 accuracy: data ## the example jobs with three seeds against their bars (about an hour; TASK=simclr for one of them)
 	@bash scripts/full-data.sh bin/sslctl $(STATE)/full

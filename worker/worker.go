@@ -28,6 +28,7 @@ type Config struct {
 	Labels       map[string]string // shown in `sslctl status`
 	Version      string
 	Timeout      time.Duration // of one request to one coordinator; 0 means 2 s
+	DrainWithin  time.Duration // how long the job may take to go on without this worker when it leaves; 0: it leaves at once
 	Logger       *zap.Logger
 	Registry     prometheus.Registerer // takes the worker's metrics; nil: nobody asks for them
 	Readiness    *telemetry.Readiness  // is told whether the worker is registered; nil: nobody asks
@@ -53,14 +54,16 @@ type agent struct {
 	every       time.Duration // between two heartbeats
 	silence     outage        // of the coordinators
 	session     *session
+	sessions    context.Context   // of all sessions: they go on while the worker drains
+	leaving     bool              // wants no more work
 	newest      map[string]uint64 // newest generation seen, by job UID: what is older comes from a deposed leader
 
 	nats      sync.Mutex
 	natsKnown []string // servers that the last connection knew: the one named at registration may be gone by now
 }
 
-// Run takes part in the cluster until ctx ends; it then leaves, so that the coordinators need not find out. It returns an error if the
-// configuration is unusable or the coordinators refuse the worker. While no coordinator answers it keeps trying and keeps training.
+// Run takes part in the cluster until ctx ends; it then drains and leaves, so that the coordinators need not find out. It returns an error if
+// the configuration is unusable or the coordinators refuse the worker. While no coordinator answers it keeps trying and keeps training.
 func Run(ctx context.Context, c Config) error {
 	if c.ID == "" {
 		return errors.New("start worker: no id given; expected a name that is unique in the cluster")
@@ -91,21 +94,30 @@ func Run(ctx context.Context, c Config) error {
 	if _, err := rand.Read(id[:]); err != nil {
 		return fmt.Errorf("choose an incarnation: %w", err)
 	}
+	sessions, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
 	a := &agent{
 		config: c, incarnation: binary.LittleEndian.Uint64(id[:]) >> 1, client: client, metrics: metrics, kick: make(chan struct{}, 1),
-		newest: map[string]uint64{},
+		newest: map[string]uint64{}, sessions: sessions,
 	}
 	defer a.leave()
-	return a.run(ctx)
-}
-
-func (a *agent) run(ctx context.Context) error {
 	if err := a.register(ctx); err != nil {
 		return ignoreEnd(ctx, err)
 	}
+	if err := a.takePart(ctx, func() bool { return false }); err != nil {
+		return err
+	}
+	return a.drain()
+}
+
+// takePart sends heartbeats and does what the answers say, until ctx ends or over is true after one.
+func (a *agent) takePart(ctx context.Context, over func() bool) error {
 	for {
 		if err := a.heartbeat(ctx); err != nil {
 			return ignoreEnd(ctx, err)
+		}
+		if over() {
+			return nil
 		}
 		// At most four heartbeats an interval, however many there is reason for.
 		if !pause(ctx, a.every/4, nil) || !pause(ctx, a.every-a.every/4, a.kick) {
@@ -177,7 +189,7 @@ func (a *agent) heartbeat(ctx context.Context) error {
 	if a.session != nil {
 		request = a.session.report.snapshot()
 	}
-	request.WorkerId, request.Incarnation = a.config.ID, a.incarnation
+	request.WorkerId, request.Incarnation, request.Leaving = a.config.ID, a.incarnation, a.leaving
 	start := time.Now()
 	response, err := a.client.heartbeat(ctx, request, a.patience())
 	a.countHeartbeat(ctx, err, time.Since(start))
@@ -202,7 +214,7 @@ func (a *agent) heartbeat(ctx context.Context) error {
 	if response.HeartbeatMs > 0 {
 		a.every = time.Duration(response.HeartbeatMs) * time.Millisecond
 	}
-	return a.follow(ctx, response)
+	return a.follow(a.sessions, response)
 }
 
 // setReady says that the coordinators answer, if why is empty, or why the worker cannot be used.
@@ -240,7 +252,7 @@ func (a *agent) patience() time.Duration {
 	return min(a.config.Timeout, 4*a.every)
 }
 
-// follow starts, keeps or stops the session as the response's assignment says.
+// follow starts, keeps or stops the session as the response's assignment says. ctx is that of a session that it starts.
 func (a *agent) follow(ctx context.Context, response *sslctlv1.HeartbeatResponse) error {
 	next := response.Assignment
 	if next != nil && next.Generation < a.newest[next.JobUid] {
@@ -263,7 +275,7 @@ func (a *agent) follow(ctx context.Context, response *sslctlv1.HeartbeatResponse
 	if next == nil {
 		a.metrics.Leave()
 	}
-	if stop {
+	if stop || a.leaving {
 		return nil
 	}
 	a.newest[next.JobUid] = next.Generation
@@ -288,20 +300,4 @@ func (a *agent) knowNATS(urls []string) {
 	a.nats.Lock()
 	defer a.nats.Unlock()
 	a.natsKnown = urls
-}
-
-// leave stops training and tells the coordinators, once: if nobody hears it, they find out by the missing heartbeats.
-func (a *agent) leave() {
-	if a.session != nil {
-		a.session.stop("the worker shuts down")
-	}
-	if a.registered == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), a.config.Timeout)
-	defer cancel()
-	_, err := a.client.heartbeat(ctx, &sslctlv1.HeartbeatRequest{WorkerId: a.config.ID, Incarnation: a.incarnation, Leaving: true}, a.config.Timeout)
-	if err != nil {
-		a.config.Logger.Warn("left without telling the coordinators", zap.Error(err))
-	}
 }

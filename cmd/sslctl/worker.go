@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/sslctl/sslctl/internal/jobspec"
@@ -11,10 +12,11 @@ import (
 )
 
 type workerOptions struct {
-	id         string
-	labels     map[string]string
-	httpListen string
-	pprof      bool
+	id          string
+	labels      map[string]string
+	httpListen  string
+	pprof       bool
+	drainWithin time.Duration
 }
 
 func newWorkerCommand(g *globals) *cobra.Command {
@@ -24,6 +26,9 @@ func newWorkerCommand(g *globals) *cobra.Command {
 		Short: "Run a worker",
 		Long: `Runs a worker until an interrupt or SIGTERM: it registers with the coordinators at --addr and takes part in the jobs that they give it. It
 uses all cores that GOMAXPROCS allows.
+
+When it is to stop, it takes no more work, and its job stores a checkpoint at the next step boundary and goes on without it, so that no step is
+repeated. What is not done within --drain-within is cut short; a second signal ends the process at once.
 
 A job refers to S3 credentials by name. This worker finds those of NAME in the files accessKey and secretKey of $` + jobspec.SecretsDir + `/NAME,
 or in SSLCTL_SECRET_NAME_ACCESS_KEY and SSLCTL_SECRET_NAME_SECRET_KEY.
@@ -40,6 +45,7 @@ and a coordinator answers it; else the reason).`,
 	f.StringVar(&o.id, "id", hostname(), "name of this worker, unique in the cluster and the same at each start")
 	f.StringToStringVar(&o.labels, "label", nil, "key=value that a job's spec.workers.selector can ask for (repeatable)")
 	f.Lookup("label").DefValue = "" // an empty map's "[]" says nothing
+	f.DurationVar(&o.drainWithin, "drain-within", time.Minute, "how long the job may take to store a checkpoint and go on without this worker when it is stopped")
 	addHTTPFlag(cmd, &o.httpListen)
 	addPprofFlag(cmd, &o.pprof, "--http-listen")
 	cmd.AddCommand(newWorkerListCommand(g), newWorkerCordonCommand(g), newWorkerUncordonCommand(g))
@@ -54,6 +60,9 @@ func runWorker(ctx context.Context, g *globals, o workerOptions) error {
 	if _, err := g.connect(); err != nil { // checks the addresses
 		return err
 	}
+	if o.drainWithin < 0 {
+		return &usageError{fmt.Sprintf("--drain-within is %v; expected 0s or more", o.drainWithin), "sslctl worker"}
+	}
 	registry, err := telemetry.NewRegistry(version)
 	if err != nil {
 		return err
@@ -65,6 +74,6 @@ func runWorker(ctx context.Context, g *globals, o workerOptions) error {
 	}
 	defer stop()
 	return worker.Run(ctx, worker.Config{
-		ID: o.id, Coordinators: g.addresses, Labels: o.labels, Version: version, Logger: log, Registry: registry, Readiness: readiness,
+		ID: o.id, Coordinators: g.addresses, Labels: o.labels, Version: version, DrainWithin: o.drainWithin, Logger: log, Registry: registry, Readiness: readiness,
 	})
 }
