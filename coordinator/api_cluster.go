@@ -2,8 +2,6 @@ package coordinator
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -26,8 +24,9 @@ func (a *clusterService) GetCluster(context.Context, *connect.Request[pb.GetClus
 		Cluster: n.cfg.Cluster, LeaderId: n.cfg.ID, LeaderAddress: n.cfg.Advertise, NatsUrls: n.cfg.NATSURLs(),
 		Term: n.raft.CurrentTerm(), AppliedIndex: n.raft.AppliedIndex(), Version: n.cfg.Version,
 	}
-	for _, id := range slices.Sorted(maps.Keys(n.cfg.Peers)) {
-		c := &pb.Coordinator{Id: id, Address: n.cfg.Peers[id], Leader: id == n.cfg.ID, State: "follower"}
+	for _, member := range membersOf(n.raft).servers {
+		id := string(member.ID)
+		c := &pb.Coordinator{Id: id, Address: n.addressOf(member), Leader: id == n.cfg.ID, State: "follower"}
 		if c.Leader {
 			c.State = "leader"
 		} else if last, silent := n.silent.since(id); silent {

@@ -36,8 +36,10 @@ type Config struct {
 	// Advertise is the host:port at which others reach this node. May be empty: the address in Peers, else that of the listener.
 	Advertise string
 	// Peers are the addresses of all nodes of the group by id, this one included. Addresses may change between two starts, ids may not.
-	// May be empty: the node is a group of its own.
+	// May be empty: the node is a group of its own. Once there is a group, those that are no members of it take no part: see Join.
 	Peers map[string]string
+	// Join makes a node with an empty DataDir wait until a group of its peers lets it in, instead of making one with them.
+	Join bool
 	// DataDir is the folder of the Raft log and snapshots. It is created.
 	DataDir string
 	// NATSURLs tells where workers find the message bus, at the time that one registers. May be nil.

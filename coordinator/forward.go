@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sslctl/sslctl/internal/telemetry"
+	"github.com/sslctl/sslctl/proto/sslctl/v1alpha1/sslctlv1connect"
 )
 
 // forwardedBy is the header of a request that another coordinator has passed on. It is not passed on again.
@@ -68,10 +69,11 @@ func (p *proxy) close() {
 	p.transport.CloseIdleConnections()
 }
 
-// forward answers a request here if this node leads, and else passes it on to the leader. Streams relay by themselves.
+// forward answers a request here if this node leads, and else passes it on to the leader. Streams relay by themselves, and NodeStatus is about
+// the node that is asked.
 func (n *Node) forward(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if streams[r.URL.Path] {
+		if streams[r.URL.Path] || r.URL.Path == sslctlv1connect.OperatorServiceNodeStatusProcedure {
 			next.ServeHTTP(w, r)
 			return
 		}

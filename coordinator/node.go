@@ -132,7 +132,7 @@ func (n *Node) startRaft() (err error) {
 	if err != nil {
 		return fmt.Errorf("%w: cannot read the log in the data folder %s: %w", ErrConfig, n.cfg.DataDir, err)
 	}
-	if !known {
+	if !known && !n.cfg.Join {
 		if err := raft.BootstrapCluster(config, n.disk.log, n.disk.log, n.disk.snapshots, n.transport, group); err != nil {
 			return fmt.Errorf("make the coordinator group %s: %w", peerList(n.cfg.Peers), err)
 		}
@@ -140,6 +140,7 @@ func (n *Node) startRaft() (err error) {
 	if n.raft, err = raft.NewRaft(config, n.fsm, n.disk.log, n.disk.log, n.disk.snapshots, n.transport); err != nil {
 		return fmt.Errorf("start Raft on the data folder %s: %w", n.cfg.DataDir, err)
 	}
+	n.stream.raft.Store(n.raft)
 	n.raft.RegisterObserver(raft.NewObserver(nil, false, n.silent.note))
 	if err := n.checkGroup(); err != nil {
 		return errors.Join(err, n.raft.Shutdown().Error())
@@ -147,21 +148,20 @@ func (n *Node) startRaft() (err error) {
 	return nil
 }
 
-// checkGroup compares the peers given with those of the data folder.
+// checkGroup compares the peers given with the members of the group in the data folder, who must all be among them.
 func (n *Node) checkGroup() error {
-	f := n.raft.GetConfiguration()
-	if err := f.Error(); err != nil {
-		return fmt.Errorf("read the coordinator group from the data folder %s: %w", n.cfg.DataDir, err)
-	}
-	var known []string
-	for _, s := range f.Configuration().Servers {
-		known = append(known, string(s.ID))
-	}
-	slices.Sort(known)
+	group := membersOf(n.raft)
 	given := slices.Sorted(maps.Keys(n.cfg.Peers))
-	if !slices.Equal(known, given) {
-		return fmt.Errorf("%w: the data folder %s belongs to a group of the coordinators %s, the peers given are %s; give the same ids, or an empty folder",
-			ErrConfig, n.cfg.DataDir, strings.Join(known, ", "), strings.Join(given, ", "))
+	for _, id := range group.ids() {
+		if !slices.Contains(given, id) {
+			return fmt.Errorf("%w: the data folder %s belongs to a group of the coordinators %s, the peers given are %s: %s is missing; name it, or give an empty folder",
+				ErrConfig, n.cfg.DataDir, strings.Join(group.ids(), ", "), strings.Join(given, ", "), id)
+		}
+	}
+	for _, id := range given {
+		if len(group.servers) > 0 && !group.has(id) {
+			n.log.Warn("a peer is no member of the group: "+letIn(id), zap.String("peer", id), zap.Strings("members", group.ids()))
+		}
 	}
 	return nil
 }
@@ -275,6 +275,13 @@ func (n *Node) WaitLeader(ctx context.Context) error {
 
 // leaderless says why there is no leader, as far as this node can tell.
 func (n *Node) leaderless() string {
+	group := membersOf(n.raft)
+	if !group.has(n.cfg.ID) {
+		if len(group.servers) == 0 {
+			return fmt.Sprintf("coordinator %s waits to be let in: sslctl operator raft add-peer %s", n.cfg.ID, n.cfg.ID)
+		}
+		return fmt.Sprintf("coordinator %s was removed from the group, which is %s; %s", n.cfg.ID, strings.Join(group.ids(), ", "), letIn(n.cfg.ID))
+	}
 	text := fmt.Sprintf("the coordinators %s have no leader", peerList(n.cfg.Peers))
 	if why := n.stream.trouble(); why != "" {
 		text += ": " + why

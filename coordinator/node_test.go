@@ -133,11 +133,13 @@ func TestStartErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer inUse.Close()
-	closed := t.TempDir()
-	if n, err := Start(Config{ID: "a", Listen: "127.0.0.1:0", DataDir: closed}); err != nil {
-		t.Fatal(err)
-	} else if err := n.Close(); err != nil {
-		t.Fatal(err)
+	closed, ofTwo := t.TempDir(), t.TempDir()
+	for dir, peers := range map[string]map[string]string{closed: nil, ofTwo: {"a": "127.0.0.1:1", "b": "127.0.0.1:2"}} {
+		if n, err := Start(Config{ID: "a", Listen: "127.0.0.1:0", DataDir: dir, Peers: peers}); err != nil {
+			t.Fatal(err)
+		} else if err := n.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -153,8 +155,8 @@ func TestStartErrors(t *testing.T) {
 		{"folder is a file", Config{ID: "b", Listen: "127.0.0.1:0", DataDir: filepath.Join(file, "x")}, "cannot make the data folder"},
 		{"folder in use", Config{ID: "a", Listen: "127.0.0.1:0", DataDir: dir, Cluster: "test"}, "in use by another process"},
 		{"another's folder", Config{ID: "b", Listen: "127.0.0.1:0", DataDir: closed}, "belongs to coordinator a"},
-		{"another group's folder", Config{ID: "a", Listen: "127.0.0.1:0", DataDir: closed, Peers: map[string]string{"a": "127.0.0.1:1", "b": "127.0.0.1:2"}},
-			"belongs to a group of the coordinators a, the peers given are a, b"},
+		{"another group's folder", Config{ID: "a", Listen: "127.0.0.1:0", DataDir: ofTwo, Peers: map[string]string{"a": "127.0.0.1:1", "c": "127.0.0.1:2"}},
+			"belongs to a group of the coordinators a, b, the peers given are a, c: b is missing"},
 		{"not a peer", Config{ID: "c", Listen: "127.0.0.1:0", DataDir: t.TempDir(), Peers: map[string]string{"a": "127.0.0.1:1"}}, "is not among the peers a=127.0.0.1:1"},
 		{"bad address", Config{ID: "a", Listen: "127.0.0.1:0", DataDir: t.TempDir(), Peers: map[string]string{"a": "here"}}, "expected host:port"},
 		{"one address twice", Config{ID: "a", Listen: "127.0.0.1:0", DataDir: t.TempDir(), Peers: map[string]string{"a": "h:1", "b": "h:1"}}, "have the same address"},

@@ -42,6 +42,8 @@ func (s *silentPeers) note(o *raft.Observation) bool {
 		s.last[string(data.PeerID)] = data.LastContact
 	case raft.ResumedHeartbeatObservation:
 		delete(s.last, string(data.PeerID))
+	case raft.PeerObservation: // let in or removed: what was known is about another life
+		delete(s.last, string(data.Peer.ID))
 	}
 	return false
 }

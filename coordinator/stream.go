@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -22,6 +23,9 @@ type greeting struct {
 	Cluster string `json:"cluster"`
 	From    string `json:"from"`
 	To      string `json:"to"`
+	// Group is the index of the entry in the caller's log that says who is of the group. It tells one who was let in lately, which
+	// the other may not have heard yet, from one who was removed, or has made a group of its own.
+	Group uint64 `json:"group,omitempty"`
 }
 
 const greetingVersion = 1
@@ -35,6 +39,7 @@ type stream struct {
 	id, cluster string
 	advertise   string
 	peers       map[string]string
+	raft        atomic.Pointer[raft.Raft] // nil until it has started
 
 	mu     sync.Mutex
 	failed map[string]error // by address: why the last call failed
@@ -91,7 +96,7 @@ func (s *stream) dial(address string, timeout time.Duration) (net.Conn, error) {
 }
 
 func (s *stream) introduce(conn net.Conn, to string) error {
-	hello, err := json.Marshal(greeting{Version: greetingVersion, Cluster: s.cluster, From: s.id, To: to})
+	hello, err := json.Marshal(greeting{Version: greetingVersion, Cluster: s.cluster, From: s.id, To: to, Group: s.group().index})
 	if err != nil {
 		return fmt.Errorf("encode the greeting: %w", err)
 	}
@@ -129,8 +134,17 @@ func (s *stream) welcome(conn net.Conn) error {
 	return refusal
 }
 
+// group is the group as this node's log has it; empty before Raft has started.
+func (s *stream) group() membership {
+	if r := s.raft.Load(); r != nil {
+		return membersOf(r)
+	}
+	return membership{}
+}
+
 func (s *stream) judge(g greeting) error {
 	_, known := s.peers[g.From]
+	group := s.group()
 	switch {
 	case g.Version != greetingVersion:
 		return fmt.Errorf("coordinator %s speaks version %d between coordinators, %s speaks %d", g.From, g.Version, s.id, greetingVersion)
@@ -140,8 +154,15 @@ func (s *stream) judge(g greeting) error {
 		return fmt.Errorf("coordinator %s takes this address for %s, it is %s", g.From, g.To, s.id)
 	case !known:
 		return fmt.Errorf("coordinator %s is not among the peers of %s: %s", g.From, s.id, peerList(s.peers))
+	case len(group.servers) > 0 && !group.has(g.From) && g.Group <= group.index:
+		return fmt.Errorf("coordinator %s is no member of the group %s; %s", g.From, strings.Join(group.ids(), ", "), letIn(g.From))
 	}
 	return nil
+}
+
+// letIn says how a node becomes a member.
+func letIn(id string) string {
+	return fmt.Sprintf("to let it in, start it on an empty --data-dir with --join, then run sslctl operator raft add-peer %s", id)
 }
 
 // trouble says why peers could not be called, in order of their addresses; empty if all could.

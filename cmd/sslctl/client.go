@@ -26,9 +26,10 @@ func (e *apiError) Unwrap() error { return e.err }
 
 // endpoint is one coordinator.
 type endpoint struct {
-	address string
-	jobs    sslctlv1connect.JobServiceClient
-	cluster sslctlv1connect.ClusterServiceClient
+	address  string
+	jobs     sslctlv1connect.JobServiceClient
+	cluster  sslctlv1connect.ClusterServiceClient
+	operator sslctlv1connect.OperatorServiceClient
 }
 
 // client talks to the coordinators. It stays with the one that answered last, goes to the next when that one fails, and tries all of them
@@ -59,7 +60,9 @@ func newClient(addresses []string, timeout time.Duration) (*client, error) {
 			}
 			url = "http://" + a
 		}
-		c.endpoints = append(c.endpoints, endpoint{a, sslctlv1connect.NewJobServiceClient(c.http, url), sslctlv1connect.NewClusterServiceClient(c.http, url)})
+		c.endpoints = append(c.endpoints, endpoint{
+			a, sslctlv1connect.NewJobServiceClient(c.http, url), sslctlv1connect.NewClusterServiceClient(c.http, url), sslctlv1connect.NewOperatorServiceClient(c.http, url),
+		})
 	}
 	if len(c.endpoints) == 0 {
 		return nil, &usageError{"--addr names no coordinator (expected host:port)", "sslctl"}

@@ -31,6 +31,7 @@ type coordinatorOptions struct {
 	listen, advertise string
 	peers             map[string]string
 	dataDir           string
+	join              bool
 	detectWithin      time.Duration
 	nats              []string
 	natsListen        string
@@ -65,6 +66,7 @@ State lives in --data-dir. The secrets that jobs refer to are never here; worker
 	f.StringVar(&o.advertise, "advertise", "", "host:port at which others reach this node (default: from --peers, else --listen)")
 	f.StringToStringVar(&o.peers, "peers", nil, "id=host:port of all nodes of the group, this one included (default: this node alone)")
 	f.Lookup("peers").DefValue = "" // an empty map's "[]" says nothing
+	f.BoolVar(&o.join, "join", false, "with an empty --data-dir: wait for sslctl operator raft add-peer instead of making a group with the peers")
 	f.StringVar(&o.dataDir, "data-dir", "", "folder of the Raft log and snapshots (default .sslctl/coordinator-ID)")
 	f.DurationVar(&o.detectWithin, "detect-within", coordinator.DetectWithinDefault, "how soon a lost leader, or a lost worker without a job, is noticed; the same on all nodes")
 	f.StringSliceVar(&o.nats, "nats", nil, "nats://host:port of external NATS servers, separated by commas (default: embedded ones)")
@@ -98,7 +100,7 @@ func runCoordinator(ctx context.Context, g *globals, o coordinatorOptions) error
 	defer stopBus()
 	log.Info("coordinator starts", telemetry.Coordinator(o.id), zap.Strings("nats", urls))
 	return coordinator.Run(ctx, coordinator.Config{
-		ID: o.id, Cluster: o.cluster, Listener: listener, Advertise: o.advertise, Peers: o.peers, DataDir: o.dataDir,
+		ID: o.id, Cluster: o.cluster, Listener: listener, Advertise: o.advertise, Peers: o.peers, Join: o.join, DataDir: o.dataDir,
 		NATSURLs: func() []string { return urls }, DetectWithin: o.detectWithin, Version: version, Logger: log,
 		Registry: registry, Pprof: o.pprof,
 	})

@@ -9,6 +9,7 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/sslctl/sslctl/coordinator"
+	"github.com/sslctl/sslctl/coordinator/snapshot"
 	"github.com/sslctl/sslctl/internal/blob"
 	"github.com/sslctl/sslctl/internal/jobspec"
 	"github.com/sslctl/sslctl/shard"
@@ -33,8 +34,8 @@ const exitHelp = `Exit codes:
   2    wrong command line
   3    invalid job file, data set, setting, or other input that cannot be used
   4    no coordinator answers
-  5    there is no such job
-  6    not possible in the job's present state, or what would be made is there already
+  5    there is no such job, worker or coordinator
+  6    not possible in the present state, or what would be made is there already
   7    the job that was followed has failed or was cancelled
   130  interrupted
 `
@@ -63,6 +64,7 @@ func (e *usageError) Unwrap() error { return errUsage }
 var unusable = []error{
 	errInput, jobspec.ErrInvalid, jobspec.ErrSecret, coordinator.ErrConfig,
 	blob.ErrURI, blob.ErrNotExist, blob.ErrNoBucket, blob.ErrDenied,
+	snapshot.ErrFormat, snapshot.ErrDamaged,
 	shard.ErrPattern, shard.ErrFormat, shard.ErrTruncated, shard.ErrCompressed, shard.ErrNoSamples,
 }
 

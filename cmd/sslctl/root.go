@@ -54,7 +54,7 @@ SSLCTL_ADDR, --log-level is SSLCTL_LOG_LEVEL; a flag counts more. --set has none
 			}
 			return g.validate(cmd)
 		},
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	root.SetIn(g.in)
 	root.SetOut(g.out)
@@ -71,8 +71,10 @@ SSLCTL_ADDR, --log-level is SSLCTL_LOG_LEVEL; a flag counts more. --set has none
 	root.AddCommand(
 		newUpCommand(g), newCoordinatorCommand(g), newWorkerCommand(g),
 		newSubmitCommand(g), newValidateCommand(g), newListCommand(g), newStatusCommand(g), newEventsCommand(g),
-		newCancelCommand(g), newPauseCommand(g), newResumeCommand(g), newExportCommand(g), newDatasetCommand(g), newVersionCommand(g),
+		newCancelCommand(g), newPauseCommand(g), newResumeCommand(g), newExportCommand(g), newDatasetCommand(g), newOperatorCommand(g),
+		newCompletionCommand(g), newVersionCommand(g),
 	)
+	g.complete(root)
 	return root
 }
 

@@ -32,6 +32,7 @@ const (
 	EventEvaluated  EventReason = "Evaluated"
 	EventCorrupt    EventReason = "SampleReplaced"
 	EventExported   EventReason = "Exported"
+	EventRestored   EventReason = "Restored" // from a snapshot of another time
 
 	EventRegistered EventReason = "Registered"
 	EventReplaced   EventReason = "Replaced" // by another process of the same id

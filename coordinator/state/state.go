@@ -96,6 +96,8 @@ type Job struct {
 	Progressed bool     `json:"progressed"` // the current generation has committed a step
 	Fruitless  int      `json:"fruitless"`  // ended generations in a row that committed no step
 
+	GenerationsLeft uint64 `json:"generations_left,omitempty"` // numbers up to Generation that no generation has had; see Restored
+
 	Plan           *Plan        `json:"plan,omitempty"`
 	PlanGeneration uint64       `json:"plan_generation,omitempty"` // whose shards Shards are
 	Shards         []Shard      `json:"shards,omitempty"`

@@ -115,3 +115,44 @@ func TestOwnership(t *testing.T) {
 		}
 	}
 }
+
+// What a snapshot holds goes on without the workers of its time: what ran waits, what was paused or has ended stays so.
+func TestRestored(t *testing.T) {
+	need := state.Requirements{WorkersMin: 1, WorkersMax: 2, VirtualRanks: 4, Numerics: "n/1", GlobalBatch: 8, Epochs: 1}
+	s, index := state.New(), uint64(0)
+	do := func(c state.Command) {
+		index++
+		c.NowMS = 5
+		var r state.Result
+		if s, r = state.Apply(s, index, c); r.Err != nil {
+			t.Fatal(r.Err)
+		}
+	}
+	for _, name := range []string{"runs", "pausing", "waits", "ended"} {
+		do(state.Command{Submit: &state.Submit{Name: name, Need: need}})
+	}
+	for uid := uint64(1); uid <= 2; uid++ {
+		w := fmt.Sprint("w", uid)
+		do(state.Command{Register: &state.Register{Worker: state.Worker{ID: w, Incarnation: 9, Numerics: []string{"n/1"}}}})
+		do(state.Command{Start: &state.Start{Job: uid, Generation: 1, Numerics: "n/1", Members: []state.Member{{Worker: w, Incarnation: 9, Hi: 4}}}})
+		do(state.Command{Progress: &state.Progress{Job: uid, Generation: 1, Worker: w, Incarnation: 9, Ledger: []state.Entry{{Generation: 1, Last: 5, Digest: "d"}}}})
+	}
+	do(state.Command{Pause: &state.Pause{Job: 2}})
+	do(state.Command{Cancel: &state.Cancel{Job: 4}})
+
+	r := state.Restored(s, 7, "why")
+	if err := check(r); err != nil {
+		t.Fatal(err)
+	}
+	for uid, want := range map[uint64]state.JobState{1: state.Waiting, 2: state.Paused, 3: state.Waiting, 4: state.Cancelled} {
+		if got := r.Jobs[uid]; got.State != want || got.Committed() != s.Jobs[uid].Committed() {
+			t.Errorf("job %d is %s at step %d, want %s", uid, got.State, got.Committed(), want)
+		}
+	}
+	if len(r.Workers) != 0 || r.Jobs[1].Reason != "why" || r.Jobs[1].Generation-r.Jobs[1].GenerationsLeft != 1 || r.Jobs[1].Generation < 1000 {
+		t.Errorf("%d workers, job %+v", len(r.Workers), r.Jobs[1])
+	}
+	if s.Jobs[1].State != state.Running || len(s.Workers) != 2 {
+		t.Error("the state that was restored has changed itself")
+	}
+}
