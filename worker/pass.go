@@ -69,8 +69,11 @@ func (p *pass) add(ctx context.Context, sample shard.Sample) error {
 	if errors.Is(err, errTooCorrupt) {
 		return tooCorrupt(p.corrupt, p.session.job.Spec.Dataset.MaxCorrupt)
 	}
+	if err != nil {
+		return err
+	}
 	p.images, p.ids = append(p.images, image), append(p.ids, id)
-	return err
+	return nil
 }
 
 // flush makes the views of the samples added since the last flush.
