@@ -103,11 +103,11 @@ func TestImpossibleModels(t *testing.T) {
 	if !errors.Is(err, ErrModel) || !strings.Contains(err.Error(), "mlp, resnet-tiny") {
 		t.Errorf("unknown name: %v", err)
 	}
-	_, err = New("mlp", Options{InH: 4, InW: 28, Projector: &Projector{}, BatchNormGroups: -1}, key)
+	_, err = New("mlp", Options{InH: 4, InW: 28, Projector: &Projector{}, Predictor: &Predictor{Layers: -1}, BatchNormGroups: -1}, key)
 	if !errors.Is(err, ErrOptions) {
 		t.Errorf("impossible options: %v", err)
 	}
-	for _, field := range []string{"4×28", "0 channels", "-1 groups", "0 outputs", "0 hidden"} {
+	for _, field := range []string{"4×28", "0 channels", "-1 groups", "0 outputs", "0 hidden", "predictor of -1 layers"} {
 		if err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("%q is not told in: %v", field, err)
 		}

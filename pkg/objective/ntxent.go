@@ -30,24 +30,16 @@ func (x *NTXent) row(i int) []float32 { return x.Z[i*x.D : (i+1)*x.D] }
 
 // LogSumExp writes lse of the rows from lo on, as many as lse has.
 func (x *NTXent) LogSumExp(lse []float32, lo int) {
-	x.blocks(len(lse), func(from, to int) { x.lseBlock(lse[from:to], lo+from) })
-}
-
-// blocks runs f for each block of n rows, in parallel.
-func (x *NTXent) blocks(n int, f func(from, to int)) {
-	simd.Parallel((n+tileQueries-1)/tileQueries, func(b int) { f(b*tileQueries, min((b+1)*tileQueries, n)) })
+	eachBlock(len(lse), func(from, to int) { x.lseBlock(lse[from:to], lo+from) })
 }
 
 func (x *NTXent) lseBlock(lse []float32, lo int) {
-	tile := tiles.get()
-	defer tiles.put(tile)
 	var maxima, sums [tileQueries]float32
 	for i := range lse {
 		maxima[i] = float32(math.Inf(-1))
 	}
 	// 2B is even, so that no tile is a row's own column alone.
-	for at := 0; at < x.rows(); at += tileKeys {
-		scores, width := x.scores(tile, lo, len(lse), at)
+	x.eachTile(lo, len(lse), func(at, width int, block, scores []float32) {
 		for i := range lse {
 			s := scores[i*width : (i+1)*width]
 			if own := lo + i - at; own >= 0 && own < width {
@@ -59,18 +51,15 @@ func (x *NTXent) lseBlock(lse []float32, lo int) {
 			}
 			sums[i] += simd.ExpSum(s, s, maxima[i])
 		}
-	}
+	})
 	for i := range lse {
 		lse[i] = float32(float64(maxima[i]) + keyed.Log(float64(sums[i])))
 	}
 }
 
-// scores fills the tile with those of n rows from lo against the columns from at, (n, width).
-func (x *NTXent) scores(tile []float32, lo, n, at int) (scores []float32, width int) {
-	width = min(tileKeys, x.rows()-at)
-	scores = tile[:n*width]
-	simd.Gemm(false, true, n, width, x.D, 1/x.Tau, x.Z[lo*x.D:], x.D, x.Z[at*x.D:], x.D, 0, scores, width)
-	return scores, width
+// eachTile visits the scores of n rows from lo against all rows, tile by tile.
+func (x *NTXent) eachTile(lo, n int, visit func(at, width int, block, scores []float32)) {
+	Drawn{Rows: x.Z, D: x.D}.eachTile(x.Z[lo*x.D:], n, 1/x.Tau, visit)
 }
 
 // Loss is the loss, and the mean cosine between the two views of a sample, given lse of all 2B rows. Finite is false when it is NaN or Inf.
@@ -90,19 +79,17 @@ func (x *NTXent) Loss(lse []float32) (loss, positive float64, finite bool) {
 //
 //	∂L/∂zᵢ = 1/(2Bτ)·[Σ_{j≠i} (P_ij + P_ji)·zⱼ − 2·z_{pos(i)}]
 func (x *NTXent) Gradient(dz, lse []float32, lo int) {
-	x.blocks(len(dz)/x.D, func(from, to int) { x.gradientBlock(dz[from*x.D:to*x.D], lse, lo+from) })
+	eachBlock(len(dz)/x.D, func(from, to int) { x.gradientBlock(dz[from*x.D:to*x.D], lse, lo+from) })
 }
 
 func (x *NTXent) gradientBlock(dz, lse []float32, lo int) {
 	n := len(dz) / x.D
-	first, second := tiles.get(), tiles.get()
-	defer tiles.put(first)
-	defer tiles.put(second)
+	tile := tiles.get()
+	defer tiles.put(tile)
 	var shift [tileKeys]float32
 	clear(dz)
-	for at := 0; at < x.rows(); at += tileKeys {
-		byRow, width := x.scores(first, lo, n, at)
-		byColumn := second[:len(byRow)]
+	x.eachTile(lo, n, func(at, width int, block, byRow []float32) {
+		byColumn := tile[:n*width]
 		for j := range width {
 			shift[j] = -lse[at+j]
 		}
@@ -117,8 +104,8 @@ func (x *NTXent) gradientBlock(dz, lse []float32, lo int) {
 				p[own] = 0
 			}
 		}
-		simd.Gemm(false, false, n, x.D, width, 1, byRow, width, x.Z[at*x.D:], x.D, 1, dz, x.D)
-	}
+		simd.Gemm(false, false, n, x.D, width, 1, byRow, width, block, x.D, 1, dz, x.D)
+	})
 	factor := 1 / (float32(x.rows()) * x.Tau)
 	for i := range n {
 		row := dz[i*x.D : (i+1)*x.D]

@@ -92,6 +92,38 @@ func TestOneDigestForAnyCluster(t *testing.T) {
 	}
 }
 
+// Each of the other tasks in small: one digest for any number of workers, and a bank only where there is one.
+func TestOneDigestForEveryTask(t *testing.T) {
+	for _, c := range []struct {
+		name, settings string
+		bank           bool
+	}{
+		{"simclr", "{name: simclr}", false},
+		{"mocov3", "{name: mocov3, momentum: 0.9, predictor: {hidden: 32}}", false},
+		{"instdisc, softmax", "{name: instdisc, negatives: 200}", true},
+		{"instdisc, NCE", "{name: instdisc, loss: nce, negatives: 200}", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			digest := ""
+			for _, workers := range []string{"1", "2", "3", "5"} {
+				got := up(t, nil, small(t, "small", "file://"+data, "file://"+t.TempDir(), ""), "--workers", workers, "--coordinators", "1",
+					"--set", "spec.task="+c.settings, "--set", "spec.training.epochs=1", "--set", "spec.evaluate=null")
+				if digest == "" {
+					digest = got.Digest
+				}
+				if got.Digest != digest || got.Steps != 8 {
+					t.Errorf("%s workers: digest %s after %d steps, one worker has %s after 8", workers, got.Digest, got.Steps, digest)
+				}
+				for _, m := range got.Members {
+					if (m.BankBytes > 0) != c.bank {
+						t.Errorf("%s workers: rank %d holds %d bytes of a bank", workers, m.Rank, m.BankBytes)
+					}
+				}
+			}
+		})
+	}
+}
+
 // sharedWork checks that each member did its part and no more: samples, bytes on the ring, bank memory.
 func sharedWork(t *testing.T, r result) {
 	t.Helper()
