@@ -34,6 +34,9 @@ func (v *view) worker(id string, detectWithin time.Duration) *pb.Worker {
 	if job != nil {
 		out.JobUid, out.JobName, out.Rank = fmt.Sprint(job.UID), job.Name, uint32(rank)
 	}
+	if o.Heard && !o.Idle && o.Report.Job != 0 {
+		out.WorkingForUid = fmt.Sprint(o.Report.Job)
+	}
 	switch {
 	case planner.Lost(job, o, detectWithin):
 		out.State = "lost"

@@ -182,7 +182,7 @@ func TestSubmitIsRepeatedUnderOneID(t *testing.T) {
 		return &sslctlv1.Job{Name: "small", Uid: "7", State: sslctlv1.JobState_JOB_STATE_WAITING, Reason: "no workers"}, nil
 	}})
 	code, stdout, stderr := sslctl(jobFile, "submit", "-", "--detach", "--addr", mute+","+leader, "--timeout", "3s")
-	if code != 0 || !strings.Contains(stdout, "small  7    waiting") || !strings.Contains(stdout, "no workers") {
+	if code != 0 || !strings.Contains(stdout, "small  7    0         waiting") || !strings.Contains(stdout, "no workers") {
 		t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 	if len(ids) != 2 || ids[0] == "" || ids[0] != ids[1] {

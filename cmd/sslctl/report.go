@@ -34,6 +34,9 @@ type jobReport struct {
 	Generation      uint64             `json:"generation"`
 	Numerics        string             `json:"numerics"`
 	Priority        int32              `json:"priority"`
+	WorkersMin      uint32             `json:"workersMin"`
+	WorkersMax      uint32             `json:"workersMax"`
+	Selector        map[string]string  `json:"selector,omitempty"`
 	Labels          map[string]string  `json:"labels,omitempty"`
 	EpochLosses     []number           `json:"epochLosses,omitempty"`
 	Evaluations     []evaluationReport `json:"evaluations,omitempty"`
@@ -43,6 +46,7 @@ type jobReport struct {
 	Checkpoints     []checkpointReport `json:"checkpoints,omitempty"`
 	Ledger          []ledgerReport     `json:"ledger,omitempty"`
 	CorruptSamples  []string           `json:"corruptSamples,omitempty"`
+	Since           string             `json:"since,omitempty"` // when it came into its state
 	Submitted       string             `json:"submitted,omitempty"`
 	Started         string             `json:"started,omitempty"`
 	Ended           string             `json:"ended,omitempty"`
@@ -101,6 +105,7 @@ func reportJob(j *sslctlv1.Job) jobReport {
 		Reason: j.Reason, StepsTotal: j.StepsTotal, StepsCommitted: j.CommittedStep, EpochsTotal: number(j.EpochsTotal),
 		SamplesPerEpoch: j.SamplesPerEpoch, SamplesUnused: j.SamplesUnused, StepsSkipped: j.StepsSkipped, DigestStep: j.DigestStep,
 		Generation: j.Generation, Numerics: j.Numerics, Priority: j.Priority, Labels: j.Labels,
+		WorkersMin: j.WorkersMin, WorkersMax: j.WorkersMax, Selector: j.Selector, Since: timeText(j.SinceUnixMs),
 		EpochLosses: numbers(j.EpochLosses), Metrics: numberMap(j.Metrics), CorruptSamples: j.CorruptSamples,
 		Submitted: timeText(j.SubmittedUnixMs), Started: timeText(j.StartedUnixMs), Ended: timeText(j.EndedUnixMs),
 	}

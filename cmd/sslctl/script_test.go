@@ -20,7 +20,9 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": runWithCode,
+			"code":    runWithCode,
+			"cluster": runCluster,
+			"await":   runUntil,
 		},
 	})
 }

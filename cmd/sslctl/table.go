@@ -28,13 +28,13 @@ func columns(w io.Writer, rows [][]string) {
 
 // jobTable lists jobs.
 func jobTable(w io.Writer, jobs []*sslctlv1.Job, wide bool) {
-	head := []string{"NAME", "UID", "STATE", "STEP", "EPOCH", "SAMPLES/S", "LOSS"}
+	head := []string{"NAME", "UID", "PRIORITY", "STATE", "STEP", "EPOCH", "SAMPLES/S", "LOSS"}
 	if wide {
 		head = append(head, "GENERATIONS", "WORKERS", "NUMERICS", "DIGEST")
 	}
 	rows := [][]string{append(head, "REASON")}
 	for _, j := range jobs {
-		row := []string{j.Name, j.Uid, stateName(j.State), outOf(j.Step, j.StepsTotal), epochText(j), rateText(j.SamplesPerSecond), lossText(j)}
+		row := []string{j.Name, j.Uid, fmt.Sprint(j.Priority), stateName(j.State), outOf(j.Step, j.StepsTotal), epochText(j), rateText(j.SamplesPerSecond), lossText(j)}
 		if wide {
 			row = append(row, fmt.Sprint(j.Generations), fmt.Sprint(len(j.Members)), j.Numerics, shortDigest(j.Digest))
 		}
@@ -58,6 +58,9 @@ func jobDetail(w io.Writer, j *sslctlv1.Job, wide bool) {
 	add("labels", pairsText(j.Labels))
 	if j.Priority != 0 {
 		add("priority", fmt.Sprint(j.Priority))
+	}
+	if j.WorkersMax > 0 {
+		add("workers", workersText(j))
 	}
 	add("submitted", timeText(j.SubmittedUnixMs))
 	add("started", timeText(j.StartedUnixMs))
@@ -107,6 +110,15 @@ func jobDetail(w io.Writer, j *sslctlv1.Job, wide bool) {
 		fmt.Fprintln(w)
 		ledgerTable(w, j)
 	}
+}
+
+// workersText says how many workers a job wants, and which: "2 to 4, with rack=4".
+func workersText(j *sslctlv1.Job) string {
+	text := fmt.Sprintf("%d to %d", j.WorkersMin, j.WorkersMax)
+	if len(j.Selector) > 0 {
+		text += ", with " + pairsText(j.Selector)
+	}
+	return text
 }
 
 func ledgerTable(w io.Writer, j *sslctlv1.Job) {

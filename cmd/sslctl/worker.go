@@ -48,7 +48,7 @@ and a coordinator answers it; else the reason).`,
 	f.DurationVar(&o.drainWithin, "drain-within", time.Minute, "how long the job may take to store a checkpoint and go on without this worker when it is stopped")
 	addHTTPFlag(cmd, &o.httpListen)
 	addPprofFlag(cmd, &o.pprof, "--http-listen")
-	cmd.AddCommand(newWorkerListCommand(g), newWorkerCordonCommand(g), newWorkerUncordonCommand(g))
+	cmd.AddCommand(newWorkerListCommand(g), newWorkerCordonCommand(g), newWorkerDrainCommand(g), newWorkerUncordonCommand(g))
 	return cmd
 }
 

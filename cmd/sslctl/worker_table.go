@@ -22,13 +22,14 @@ type workerReport struct {
 	Job           string            `json:"job,omitempty"`
 	JobUID        string            `json:"jobUid,omitempty"`
 	Rank          *uint32           `json:"rank,omitempty"` // in that job
+	WorkingForUID string            `json:"workingForUid,omitempty"`
 	LastSeenMsAgo int64             `json:"lastSeenMsAgo"`
 }
 
 func reportWorker(w *sslctlv1.Worker) workerReport {
 	r := workerReport{
 		ID: w.Id, Incarnation: w.Incarnation, Host: w.Host, Version: w.Version, Numerics: w.Numerics, Labels: w.Labels, Cores: w.Cores,
-		State: w.State, Cordoned: w.Cordoned, Job: w.JobName, JobUID: w.JobUid, LastSeenMsAgo: w.LastSeenMsAgo,
+		State: w.State, Cordoned: w.Cordoned, Job: w.JobName, JobUID: w.JobUid, WorkingForUID: w.WorkingForUid, LastSeenMsAgo: w.LastSeenMsAgo,
 	}
 	if w.JobUid != "" {
 		r.Rank = &w.Rank

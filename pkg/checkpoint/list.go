@@ -71,6 +71,46 @@ func list(ctx context.Context, store Store) ([]folder, error) {
 	return folders, nil
 }
 
+// delete deletes the manifest first, so that a half-deleted checkpoint is invisible.
+func (f folder) delete(ctx context.Context, store Store) error {
+	if i := slices.Index(f.files, manifestFile); i > 0 {
+		f.files[0], f.files[i] = f.files[i], f.files[0]
+	}
+	for _, name := range f.files {
+		if err := store.Delete(ctx, Dir(f.step)+"/"+name); err != nil {
+			return fmt.Errorf("delete %s of %s: %w", name, Dir(f.step), err)
+		}
+	}
+	return nil
+}
+
+// Steps lists the steps that a store holds something of, complete or not, in ascending order.
+func Steps(ctx context.Context, store Store) ([]uint64, error) {
+	folders, err := list(ctx, store)
+	if err != nil {
+		return nil, fmt.Errorf("list checkpoints: %w", err)
+	}
+	steps := make([]uint64, len(folders))
+	for i, f := range folders {
+		steps[i] = f.step
+	}
+	return steps, nil
+}
+
+// DeleteAll deletes all checkpoints of a store, complete or not, the oldest first.
+func DeleteAll(ctx context.Context, store Store) error {
+	folders, err := list(ctx, store)
+	if err != nil {
+		return fmt.Errorf("delete checkpoints: %w", err)
+	}
+	for _, f := range folders {
+		if err := f.delete(ctx, store); err != nil {
+			return fmt.Errorf("delete checkpoints: %w", err)
+		}
+	}
+	return nil
+}
+
 // Discard deletes files that were written for the checkpoint of a step that will not be complete. If the step has a manifest, an earlier
 // run has completed it with the same files, and they stay.
 func Discard(ctx context.Context, store Store, step uint64, files []FileEntry) error {
@@ -90,8 +130,7 @@ func Discard(ctx context.Context, store Store, step uint64, files []FileEntry) e
 	return nil
 }
 
-// Prune keeps the newest keep checkpoints and deletes the older ones, and what crashes left of older ones. Of each it deletes the manifest
-// first: a half-deleted checkpoint is invisible. A folder whose manifest cannot be used is left alone: a later version may have written
+// Prune keeps the newest keep checkpoints and deletes the older ones, and what crashes left of older ones. A folder whose manifest cannot be used is left alone: a later version may have written
 // it. Prune returns the steps whose folders it emptied.
 func Prune(ctx context.Context, store Store, keep int) (deleted []uint64, err error) {
 	if keep < 1 {
@@ -117,13 +156,8 @@ func Prune(ctx context.Context, store Store, keep int) (deleted []uint64, err er
 		if slices.ContainsFunc(ignored, func(i Ignored) bool { return i.Dir == dir }) {
 			continue
 		}
-		if i := slices.Index(f.files, manifestFile); i > 0 {
-			f.files[0], f.files[i] = f.files[i], f.files[0]
-		}
-		for _, name := range f.files {
-			if err := store.Delete(ctx, dir+"/"+name); err != nil {
-				return deleted, fmt.Errorf("prune %s: delete %s: %w", dir, name, err)
-			}
+		if err := f.delete(ctx, store); err != nil {
+			return deleted, fmt.Errorf("prune: %w", err)
 		}
 		deleted = append(deleted, f.step)
 	}

@@ -3004,7 +3004,8 @@ type Worker struct {
 	LastSeenMsAgo int64                  `protobuf:"varint,10,opt,name=last_seen_ms_ago,json=lastSeenMsAgo,proto3" json:"last_seen_ms_ago,omitempty"`
 	Cordoned      bool                   `protobuf:"varint,11,opt,name=cordoned,proto3" json:"cordoned,omitempty"` // it gets no new work, whatever its state
 	JobName       string                 `protobuf:"bytes,12,opt,name=job_name,json=jobName,proto3" json:"job_name,omitempty"`
-	Rank          uint32                 `protobuf:"varint,13,opt,name=rank,proto3" json:"rank,omitempty"` // in that job
+	Rank          uint32                 `protobuf:"varint,13,opt,name=rank,proto3" json:"rank,omitempty"`                                         // in that job
+	WorkingForUid string                 `protobuf:"bytes,14,opt,name=working_for_uid,json=workingForUid,proto3" json:"working_for_uid,omitempty"` // the job that it last said to work for; a while longer than it has that job
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3128,6 +3129,13 @@ func (x *Worker) GetRank() uint32 {
 		return x.Rank
 	}
 	return 0
+}
+
+func (x *Worker) GetWorkingForUid() string {
+	if x != nil {
+		return x.WorkingForUid
+	}
+	return ""
 }
 
 // Event is something that happened to a job or to a worker.
@@ -3909,7 +3917,7 @@ const file_sslctl_v1alpha1_sslctl_proto_rawDesc = "" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x16\n" +
 	"\x06leader\x18\x03 \x01(\bR\x06leader\x12\x14\n" +
 	"\x05state\x18\x04 \x01(\tR\x05state\x12'\n" +
-	"\x10last_seen_ms_ago\x18\x05 \x01(\x03R\rlastSeenMsAgo\"\xb5\x03\n" +
+	"\x10last_seen_ms_ago\x18\x05 \x01(\x03R\rlastSeenMsAgo\"\xdd\x03\n" +
 	"\x06Worker\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x12\n" +
@@ -3924,7 +3932,8 @@ const file_sslctl_v1alpha1_sslctl_proto_rawDesc = "" +
 	" \x01(\x03R\rlastSeenMsAgo\x12\x1a\n" +
 	"\bcordoned\x18\v \x01(\bR\bcordoned\x12\x19\n" +
 	"\bjob_name\x18\f \x01(\tR\ajobName\x12\x12\n" +
-	"\x04rank\x18\r \x01(\rR\x04rank\x1a9\n" +
+	"\x04rank\x18\r \x01(\rR\x04rank\x12&\n" +
+	"\x0fworking_for_uid\x18\x0e \x01(\tR\rworkingForUid\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x81\x02\n" +
