@@ -12,9 +12,11 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sslctl/sslctl/internal/bus"
 	"github.com/sslctl/sslctl/internal/telemetry"
 	"github.com/sslctl/sslctl/pkg/simd"
 	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
@@ -50,9 +52,10 @@ type agent struct {
 	client      *coordinators
 	metrics     *telemetry.WorkerMetrics
 	kick        chan struct{}
-	registered  *sslctlv1.RegisterResponse
-	every       time.Duration // between two heartbeats
-	silence     outage        // of the coordinators
+	registered  atomic.Pointer[sslctlv1.RegisterResponse] // nil before; atomic for those who log
+	post        *bus.Post                                 // takes the log lines about jobs to the coordinators
+	every       time.Duration                             // between two heartbeats
+	silence     outage                                    // of the coordinators
 	session     *session
 	sessions    context.Context   // of all sessions: they go on while the worker drains
 	leaving     bool              // wants no more work
@@ -80,7 +83,6 @@ func Run(ctx context.Context, c Config) error {
 	if c.Readiness == nil {
 		c.Readiness = new(telemetry.Readiness)
 	}
-	c.Logger = c.Logger.With(telemetry.Worker(c.ID))
 	metrics, err := telemetry.NewWorkerMetrics(c.Registry, c.ID)
 	if err != nil {
 		return fmt.Errorf("start worker %s: %w", c.ID, err)
@@ -100,6 +102,8 @@ func Run(ctx context.Context, c Config) error {
 		config: c, incarnation: binary.LittleEndian.Uint64(id[:]) >> 1, client: client, metrics: metrics, kick: make(chan struct{}, 1),
 		newest: map[string]uint64{}, sessions: sessions,
 	}
+	closeLogs := a.openLogs()
+	defer closeLogs()
 	defer a.leave()
 	if err := a.register(ctx); err != nil {
 		return ignoreEnd(ctx, err)
@@ -163,11 +167,12 @@ func (a *agent) register(ctx context.Context) error {
 		response, err := a.client.register(ctx, request, a.config.Timeout)
 		if err == nil {
 			if response.HeartbeatMs == 0 || len(response.NatsUrls) == 0 {
-				return fmt.Errorf("register: the coordinator named no heartbeat interval or no NATS server (%v)", response)
+				return errors.New("register: the coordinator named no heartbeat interval or no NATS server; is it of this version?")
 			}
-			a.registered, a.every = response, time.Duration(response.HeartbeatMs)*time.Millisecond
+			a.registered.Store(response)
+			a.every = time.Duration(response.HeartbeatMs) * time.Millisecond
 			a.setReady("")
-			a.config.Logger.Info("registered", zap.Strings("nats", response.NatsUrls), zap.Uint64("incarnation", a.incarnation))
+			a.config.Logger.Info("registered", zap.Strings("nats", bus.Redact(response.NatsUrls)), zap.Uint64("incarnation", a.incarnation))
 			return nil
 		}
 		if !errors.Is(err, errNoCoordinator) {

@@ -30,6 +30,7 @@ type endpoint struct {
 	jobs     sslctlv1connect.JobServiceClient
 	cluster  sslctlv1connect.ClusterServiceClient
 	operator sslctlv1connect.OperatorServiceClient
+	logs     sslctlv1connect.LogServiceClient
 }
 
 // client talks to the coordinators. It stays with the one that answered last, goes to the next when that one fails, and tries all of them
@@ -61,7 +62,8 @@ func newClient(addresses []string, timeout time.Duration) (*client, error) {
 			url = "http://" + a
 		}
 		c.endpoints = append(c.endpoints, endpoint{
-			a, sslctlv1connect.NewJobServiceClient(c.http, url), sslctlv1connect.NewClusterServiceClient(c.http, url), sslctlv1connect.NewOperatorServiceClient(c.http, url),
+			a, sslctlv1connect.NewJobServiceClient(c.http, url), sslctlv1connect.NewClusterServiceClient(c.http, url),
+			sslctlv1connect.NewOperatorServiceClient(c.http, url), sslctlv1connect.NewLogServiceClient(c.http, url),
 		})
 	}
 	if len(c.endpoints) == 0 {

@@ -98,7 +98,7 @@ func runCoordinator(ctx context.Context, g *globals, o coordinatorOptions) error
 		return errors.Join(err, listener.Close())
 	}
 	defer stopBus()
-	log.Info("coordinator starts", telemetry.Coordinator(o.id), zap.Strings("nats", urls))
+	log.Info("coordinator starts", telemetry.Coordinator(o.id), zap.Strings("nats", bus.Redact(urls)))
 	return coordinator.Run(ctx, coordinator.Config{
 		ID: o.id, Cluster: o.cluster, Listener: listener, Advertise: o.advertise, Peers: o.peers, Join: o.join, DataDir: o.dataDir,
 		NATSURLs: func() []string { return urls }, DetectWithin: o.detectWithin, Version: version, Logger: log,

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -259,4 +260,12 @@ func external(t *testing.T) string {
 		t.Fatalf("%s did not say where it listens within 20 s", path)
 	}
 	return ""
+}
+
+func TestSecretsOfAddressesAreHidden(t *testing.T) {
+	got := Redact([]string{"nats://10.0.0.1:4222", "nats://ann:pass@10.0.0.1:4222", "nats://s3cr3tT0ken@10.0.0.1:4222", "nats://ann:%zz@x"})
+	want := []string{"nats://10.0.0.1:4222", "nats://ann:xxxxx@10.0.0.1:4222", "nats://xxxxx@10.0.0.1:4222", "(unreadable address)"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }

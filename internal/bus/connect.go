@@ -33,7 +33,8 @@ const (
 // ends (10 s if ctx has no deadline). The connection learns the other servers of the cluster, and reconnects for ever to any of them,
 // taking its subscriptions along; what is published meanwhile is not promised to arrive. name is what the server's monitoring shows.
 // The caller closes the connection with Close. The error wraps ErrUnreachable and says what was wrong with each address.
-func Connect(ctx context.Context, urls []string, name string, logger *zap.Logger) (*nats.Conn, error) {
+// more are options of nats.go beside those that every connection has.
+func Connect(ctx context.Context, urls []string, name string, logger *zap.Logger, more ...nats.Option) (*nats.Conn, error) {
 	if logger == nil {
 		logger = zap.NewNop()
 	}
@@ -55,7 +56,7 @@ func Connect(ctx context.Context, urls []string, name string, logger *zap.Logger
 	failures := make([]error, len(urls))
 	for {
 		for i := range urls {
-			conn, err := connectFirst(urls, i, name, logger)
+			conn, err := connectFirst(urls, i, name, logger, more)
 			if err == nil {
 				logger.Debug("connected", zap.String("server", conn.ConnectedUrlRedacted()), zap.String("client", name))
 				return conn, nil
@@ -99,7 +100,7 @@ func Close(conn *nats.Conn, within time.Duration) error {
 
 // connectFirst connects to urls[first] with the others in the pool for reconnects. The library names no reason when it walks several
 // addresses, so the one address is tried alone before.
-func connectFirst(urls []string, first int, name string, logger *zap.Logger) (*nats.Conn, error) {
+func connectFirst(urls []string, first int, name string, logger *zap.Logger, more []nats.Option) (*nats.Conn, error) {
 	probe, err := nats.Connect(urls[first], nats.Name(name), nats.Timeout(dialWithin), nats.NoReconnect())
 	if errors.Is(err, nats.ErrNoServers) {
 		// This is how the library reports that nobody listens there.
@@ -110,7 +111,7 @@ func connectFirst(urls []string, first int, name string, logger *zap.Logger) (*n
 	}
 	probe.Close()
 	pool := append(append([]string{urls[first]}, urls[first+1:]...), urls[:first]...)
-	return nats.Connect(strings.Join(pool, ","),
+	return nats.Connect(strings.Join(pool, ","), append([]nats.Option{
 		nats.Name(name),
 		nats.Timeout(dialWithin),
 		nats.DontRandomize(),
@@ -139,7 +140,7 @@ func connectFirst(urls []string, first int, name string, logger *zap.Logger) (*n
 			}
 			logger.Warn("message bus error", zap.String("client", name), zap.String("subject", subject), zap.Error(err))
 		}),
-	)
+	}, more...)...)
 }
 
 func unreachable(urls []string, failures []error, waited time.Duration, ended error) error {
@@ -167,11 +168,22 @@ func (a *attempts) Error() string { return a.message }
 // Unwrap lists the failures; errors.Is passes over those that are nil.
 func (a *attempts) Unwrap() []error { return a.causes }
 
-// redact hides a password in an address.
+// Redact hides what is secret in addresses of servers, for logs and for people: a password, or a token in a user's place.
+func Redact(addresses []string) []string {
+	shown := make([]string, len(addresses))
+	for i, a := range addresses {
+		shown[i] = redact(a)
+	}
+	return shown
+}
+
 func redact(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
 		return "(unreadable address)"
+	}
+	if _, hasPassword := u.User.Password(); u.User != nil && !hasPassword {
+		u.User = url.User("xxxxx")
 	}
 	return u.Redacted()
 }
