@@ -11,10 +11,12 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"connectrpc.com/connect"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sslctl/sslctl/internal/bus"
 	"github.com/sslctl/sslctl/internal/telemetry"
@@ -22,6 +24,9 @@ import (
 	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
 	"go.uber.org/zap"
 )
+
+// ErrConfig is returned by Run when a setting cannot work.
+var ErrConfig = errors.New("worker settings")
 
 // Config is what a worker process is started with.
 type Config struct {
@@ -59,6 +64,7 @@ type agent struct {
 	session     *session
 	sessions    context.Context   // of all sessions: they go on while the worker drains
 	leaving     bool              // wants no more work
+	replaced    bool              // a newer process has this worker's id: the coordinators know, and hear this one no more
 	newest      map[string]uint64 // newest generation seen, by job UID: what is older comes from a deposed leader
 
 	nats      sync.Mutex
@@ -69,7 +75,10 @@ type agent struct {
 // the configuration is unusable or the coordinators refuse the worker. While no coordinator answers it keeps trying and keeps training.
 func Run(ctx context.Context, c Config) error {
 	if c.ID == "" {
-		return errors.New("start worker: no id given; expected a name that is unique in the cluster")
+		return fmt.Errorf("%w: the worker has no id; give it a name that is unique in the cluster", ErrConfig)
+	}
+	if strings.ContainsAny(c.ID, " \t\n=,/") {
+		return fmt.Errorf("%w: worker id %q has a blank, an equals sign, a comma or a slash in it; use letters, digits and hyphens", ErrConfig, c.ID)
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 2 * time.Second
@@ -207,6 +216,7 @@ func (a *agent) heartbeat(ctx context.Context) error {
 		}
 		return nil
 	case err != nil:
+		a.replaced = connect.CodeOf(err) == connect.CodeFailedPrecondition
 		return err
 	}
 	a.setReady("")

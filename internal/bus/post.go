@@ -105,7 +105,7 @@ func (p *Post) attempt(ctx context.Context) (*nats.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialWithin)
 	defer cancel()
 	// The connection's own troubles are told by those whose work it stops.
-	conn, err := Connect(ctx, p.urls(), p.name, zap.NewNop(), nats.NoEcho())
+	conn, err := Connect(ctx, p.urls(), p.name, zap.NewNop(), nil, nats.NoEcho())
 	if err != nil || p.topic == "" {
 		return conn, err
 	}

@@ -104,6 +104,10 @@ func (d *decoder) section(n *yaml.Node, v reflect.Value, path string) {
 		}
 		seen[key.Value] = true
 		i := slices.Index(names, key.Value)
+		if i < 0 && isCredential(key.Value) {
+			d.fail(d.place(key), at, "credentials never stand in a job file", "secretRef: {name: NAME}, and those of NAME on each worker (sslctl worker --help says where)", "")
+			continue
+		}
 		if i < 0 {
 			expected := ""
 			suggestion := nearest(key.Value, names)
