@@ -108,7 +108,7 @@ func (c *Config) complete() error {
 			return fmt.Errorf("%w: peer %s has the address %q, expected host:port: %w", ErrConfig, id, addr, err)
 		}
 		if other, taken := seen[addr]; taken {
-			return fmt.Errorf("%w: peers %s and %s have the same address %s", ErrConfig, other, id, addr)
+			return fmt.Errorf("%w: peers %s and %s have the same address %s; give each the address at which the others reach it", ErrConfig, other, id, addr)
 		}
 		seen[addr] = id
 	}

@@ -103,7 +103,7 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.As(err, &ended):
 		return exitJobEnded
-	case errors.Is(err, shard.ErrExists):
+	case errors.Is(err, shard.ErrExists), errors.Is(err, worker.ErrNoCheckpoint):
 		return exitConflict
 	case matches(err, unusable):
 		return exitInvalid
