@@ -203,9 +203,9 @@ func (n *Node) goes(f func()) {
 func (n *Node) applied(r state.Result) {
 	for _, e := range r.Events {
 		n.metrics.Events.WithLabelValues(string(e.Reason)).Inc()
-		fields := make([]zap.Field, 0, 3)
+		fields := []zap.Field{telemetry.Event(string(e.Reason))}
 		if e.Job != 0 {
-			fields = append(fields, telemetry.Job(fmt.Sprint(e.Job)))
+			fields = append(fields, telemetry.Job(fmt.Sprint(e.Job)), telemetry.JobName(e.Name), telemetry.Generation(e.Generation), telemetry.Step(e.Step))
 		}
 		if e.Worker != "" {
 			fields = append(fields, telemetry.Worker(e.Worker))

@@ -187,7 +187,7 @@ func (a *agent) register(ctx context.Context) error {
 		if !errors.Is(err, errNoCoordinator) {
 			return err
 		}
-		a.setReady("not registered: " + err.Error())
+		a.setReady(err.Error())
 		if silence.met(time.Now(), 0) {
 			a.config.Logger.Warn("cannot register; keeps trying", zap.Error(err))
 		}

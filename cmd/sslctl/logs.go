@@ -53,6 +53,8 @@ have everything.
 	f.DurationVar(&o.since, "since", 0, "only lines that are at most this old, such as 10m (default: all that are kept)")
 	f.StringVar(&o.worker, "worker", "", "only lines of this worker, or about it")
 	f.StringVar(&o.level, "level", "debug", "least level that is shown: "+strings.Join(telemetry.Levels(), ", "))
+	// It fails for flags that do not exist alone.
+	_ = cmd.RegisterFlagCompletionFunc("level", cobra.FixedCompletions(telemetry.Levels(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 

@@ -113,3 +113,6 @@ func Step(s uint64) zap.Field { return zap.Uint64("step", s) }
 
 // Rank is the field with a worker's place in a generation.
 func Rank(r uint32) zap.Field { return zap.Uint32("rank", r) }
+
+// Event is the field with the word for what has happened to a job or worker.
+func Event(reason string) zap.Field { return zap.String("event", reason) }
