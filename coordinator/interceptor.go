@@ -94,7 +94,7 @@ func internal(err error) bool {
 // reads tells whether a procedure changes nothing that a person has asked for: those are for debugging.
 func reads(spec connect.Spec) bool {
 	_, name, _ := strings.Cut(method(spec), "/")
-	for _, verb := range []string{"Get", "List", "Watch", "Explain", "Plan", "Tail", "Heartbeat"} {
+	for _, verb := range []string{"Get", "List", "Watch", "Explain", "Preview", "NodeStatus", "Tail", "Heartbeat"} {
 		if strings.HasPrefix(name, verb) {
 			return true
 		}

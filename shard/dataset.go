@@ -25,7 +25,7 @@ type Options struct {
 	Access blob.Options
 	// Cache keeps the shards' indexes, under index/. Nil: every Open reads every shard once.
 	Cache blob.Bucket
-	// Parallel is how many shards are indexed at once, default 4.
+	// Parallel is how many shards are indexed at once, default ParallelDefault.
 	Parallel int
 	// Rank and World let several workers with one Cache share the indexing: each begins with another part of the shards, and takes from
 	// the cache what the others have done.
@@ -33,6 +33,9 @@ type Options struct {
 	// Progress, if set, is called after each shard, from one goroutine at a time.
 	Progress func(done, total int)
 }
+
+// ParallelDefault is Options.Parallel where it is 0. Workers that share the indexing of no more shards than these begin with all of them.
+const ParallelDefault = 4
 
 // Dataset is a list of indexed shards. A sample's global index is its place in the concatenation of all shards, in the pattern's order.
 // It is immutable and safe for concurrent use.
@@ -60,7 +63,7 @@ func Open(ctx context.Context, uri string, o Options) (*Dataset, error) {
 	var mu sync.Mutex
 	done := 0
 	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(cmp.Or(max(o.Parallel, 0), 4))
+	group.SetLimit(cmp.Or(max(o.Parallel, 0), ParallelDefault))
 	first := 0
 	if o.World > 1 {
 		first = len(places) * (o.Rank % o.World) / o.World
@@ -117,6 +120,22 @@ func locate(ctx context.Context, uri string, access blob.Options) ([]location, e
 		places[i] = location{bucket: b, key: key, object: blob.Join(base, key)}
 	}
 	return places, nil
+}
+
+// Size is the number of bytes of all shards of a URL pattern, without reading them.
+func Size(ctx context.Context, uri string, access blob.Options) (bytes int64, err error) {
+	places, err := locate(ctx, uri, access)
+	if err != nil {
+		return 0, fmt.Errorf("look at data set: %w", err)
+	}
+	for _, l := range places {
+		o, err := l.stat(ctx)
+		if err != nil {
+			return 0, fmt.Errorf("look at data set: %w", err)
+		}
+		bytes += o.Size
+	}
+	return bytes, nil
 }
 
 func (d *Dataset) add(s shardAt) {

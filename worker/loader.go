@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/sslctl/sslctl/pkg/allreduce"
 	"github.com/sslctl/sslctl/pkg/task"
 	"github.com/sslctl/sslctl/pkg/transform"
 	"github.com/sslctl/sslctl/shard"
@@ -54,7 +53,7 @@ type microBatch struct {
 	err     error // the stream ends with it
 }
 
-func newLoader(ctx context.Context, s *session, src *source, g *allreduce.Group, wanted []string, step uint64) *loader {
+func newLoader(ctx context.Context, s *session, src *source, g task.Group, wanted []string, step uint64) *loader {
 	ctx, cancel := context.WithCancel(ctx)
 	l := &loader{cancel: cancel}
 	lo, hi := g.Owned()

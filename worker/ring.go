@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sslctl/sslctl/internal/bus"
+	"github.com/sslctl/sslctl/internal/jobspec"
 	"github.com/sslctl/sslctl/pkg/allreduce"
 	"github.com/sslctl/sslctl/proto"
 	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
@@ -25,6 +26,9 @@ type ring struct {
 	close func(inOrder bool)
 }
 
+// bucketElements is how many elements of a gradient are agreed on at once.
+func bucketElements(job *jobspec.Job) int { return int(job.Spec.Sync.BucketBytes) / 4 }
+
 // join connects to NATS and meets the other ranks.
 func (s *session) join(ctx context.Context) (*ring, error) {
 	a := s.assignment
@@ -41,9 +45,7 @@ func (s *session) join(ctx context.Context) (*ring, error) {
 	bounded, cancel := context.WithTimeoutCause(ctx, joinPatience*within, fmt.Errorf("the other ranks did not come within %v", joinPatience*within))
 	defer cancel()
 	s.report.phase(sslctlv1.Phase_PHASE_PREPARING, "connecting to NATS")
-	conn, err := bus.Connect(bounded, s.agent.natsURLs(s.registered), s.agent.config.ID, s.log, func(err error) {
-		s.report.phase(sslctlv1.Phase_PHASE_PREPARING, fmt.Sprintf("trying again: %v", err))
-	})
+	conn, err := bus.Connect(bounded, s.agent.natsURLs(s.registered), s.agent.config.ID, s.log)
 	if err != nil {
 		return nil, fmt.Errorf("join generation %d: %w", a.Generation, err)
 	}
@@ -55,7 +57,7 @@ func (s *session) join(ctx context.Context) (*ring, error) {
 	}
 	group, err := allreduce.NewGroup(allreduce.Config{
 		Rank: int(a.Rank), World: len(a.Members), VirtualRanks: s.job.Spec.Training.VirtualRanks, Starts: starts,
-		JobUID: a.JobUid, Generation: a.Generation, BucketElements: int(s.job.Spec.Sync.BucketBytes) / 4, DetectWithin: within,
+		JobUID: a.JobUid, Generation: a.Generation, BucketElements: bucketElements(s.job), DetectWithin: within,
 	}, allreduce.NewNATSTransport(conn, proto.RingSubject(s.registered.Cluster, a.JobUid, a.Generation), int(a.Rank)))
 	if err != nil {
 		disconnect()

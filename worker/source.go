@@ -7,6 +7,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/sslctl/sslctl/internal/jobspec"
 	"github.com/sslctl/sslctl/internal/telemetry"
 	"github.com/sslctl/sslctl/pkg/keyed"
 	"github.com/sslctl/sslctl/pkg/transform"
@@ -73,18 +74,24 @@ func (s *session) openData(ctx context.Context, stores *stores) (*source, error)
 	if err := checkMembers(data, spec.Dataset.MaxCorrupt); err != nil {
 		return nil, fmt.Errorf("spec.dataset: %w", err)
 	}
+	return newSource(s.job, s.key, data)
+}
+
+// newSource puts the samples in the order of the job's stream, and counts its steps.
+func newSource(job *jobspec.Job, key keyed.Key, data *shard.Dataset) (*source, error) {
+	spec := job.Spec
 	order, err := shard.NewOrder(data.Shape(), shard.OrderOptions{
 		Seed: spec.Training.Seed, Batch: uint64(spec.Training.GlobalBatch), VirtualRanks: uint64(spec.Training.VirtualRanks), Window: uint64(spec.Dataset.Window),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("spec.dataset: %w", err)
 	}
-	pipeline, err := newPipeline(s.job)
+	pipeline, err := newPipeline(job)
 	if err != nil {
 		return nil, err
 	}
 	src := &source{
-		data: data, order: order, batcher: transform.NewBatcher(pipeline), key: s.key.For("transform"), batch: uint64(spec.Training.GlobalBatch),
+		data: data, order: order, batcher: transform.NewBatcher(pipeline), key: key.For("transform"), batch: uint64(spec.Training.GlobalBatch),
 		virtualRanks: uint64(spec.Training.VirtualRanks),
 		positions:    uint64(math.Floor(spec.Training.Epochs * float64(data.Len()))),
 	}
@@ -122,6 +129,18 @@ func (s *source) epoch(step uint64) float64 {
 func (s *source) endsEpoch(step uint64) bool {
 	n := s.data.Len()
 	return step*s.batch/n > (step-1)*s.batch/n || step == s.totalSteps
+}
+
+// due is what is to be done after a step.
+type due struct{ epochEnds, store, evaluate, commit bool }
+
+// due tells what is due after a step, when that many epochs have ended.
+func (s *source) due(spec jobspec.Spec, step uint64, epochs int) due {
+	last := step == s.totalSteps
+	d := due{epochEnds: s.endsEpoch(step), store: last || step%uint64(spec.Checkpoint.EverySteps) == 0}
+	d.evaluate = spec.Evaluate != nil && (last || d.epochEnds && epochs%spec.Evaluate.EveryEpochs == 0)
+	d.commit = d.store || d.evaluate || step%uint64(spec.Training.LedgerEverySteps) == 0
+	return d
 }
 
 // reader yields the samples of a virtual rank from a step on.

@@ -35,14 +35,14 @@ type built struct {
 }
 
 // build makes the job's model, task and optimizer in their initial state. The task calls enter as it goes on to another phase of a step.
-func build(job *jobspec.Job, key keyed.Key, src *source, r *ring, enter func(phase string)) (*built, error) {
+func build(job *jobspec.Job, key keyed.Key, src *source, g task.Group, enter func(phase string)) (*built, error) {
 	spec := job.Spec
 	model, err := newModel(job, key)
 	if err != nil {
 		return nil, err
 	}
 	untrained := task.NewEncoder(model.Clone())
-	lo, hi := r.group.Owned()
+	lo, hi := g.Owned()
 	trained, err := task.New(task.Config{
 		Name: spec.Task.Name, Temperature: spec.Task.Temperature, Momentum: spec.Task.Momentum,
 		ShuffleGroups: spec.Task.ShuffleGroups, BankSize: spec.Task.Bank.Size,

@@ -53,7 +53,7 @@ type trainer struct {
 // newTrainer builds model, task and optimizer, and restores the state that the generation starts from.
 func newTrainer(ctx context.Context, s *session, stores *stores, src *source, r *ring) (*trainer, error) {
 	t := &trainer{session: s, stores: stores, source: src, ring: r, watch: newStopwatch(time.Now), log: s.log}
-	built, err := build(s.job, s.key, src, r, func(phase string) { t.watch.enter(phase) })
+	built, err := build(s.job, s.key, src, r.group, func(phase string) { t.watch.enter(phase) })
 	if err != nil {
 		return nil, err
 	}
@@ -252,27 +252,23 @@ func (t *trainer) update(ctx context.Context, group string) error {
 
 // afterStep does what is due at this step: epoch, ledger, checkpoint, evaluation.
 func (t *trainer) afterStep(ctx context.Context) error {
-	epochEnds := t.source.endsEpoch(t.Step)
-	if epochEnds {
+	if t.source.endsEpoch(t.Step) {
 		t.EpochLosses = append(t.EpochLosses, t.LossSum/math.Max(float64(t.LossSteps), 1))
 		t.LossSum, t.LossSteps = 0, 0
 		t.session.report.update(false, func(m *sslctlv1.HeartbeatRequest) { m.EpochLosses = slices.Clone(t.EpochLosses) })
 	}
-	spec := t.session.job.Spec
-	last := t.Step == t.source.totalSteps
-	store := last || t.Step%uint64(spec.Checkpoint.EverySteps) == 0
-	evaluate := spec.Evaluate != nil && (last || epochEnds && len(t.EpochLosses)%spec.Evaluate.EveryEpochs == 0)
-	if store || evaluate || t.Step%uint64(spec.Training.LedgerEverySteps) == 0 {
+	due := t.source.due(t.session.job.Spec, t.Step, len(t.EpochLosses))
+	if due.commit {
 		digest, err := t.commit(ctx)
 		if err != nil {
 			return err
 		}
-		if store {
+		if due.store {
 			if err := t.save(ctx, digest); err != nil {
 				return err
 			}
 		}
-		if evaluate && t.eval != nil {
+		if due.evaluate && t.eval != nil {
 			if err := t.eval.submit(ctx, t.Step, t.source.epoch(t.Step), t.task.Snapshot); err != nil {
 				return err
 			}

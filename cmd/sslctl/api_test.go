@@ -40,6 +40,8 @@ type scripted struct {
 	list   func() ([]*sslctlv1.Job, error)
 	watch  func(send func(*sslctlv1.Job)) error
 	cancel func(job string) (*sslctlv1.Job, error)
+
+	preview func(*sslctlv1.PreviewRequest) (*sslctlv1.PreviewResponse, error)
 }
 
 func (s *scripted) Submit(ctx context.Context, r *connect.Request[sslctlv1.SubmitRequest]) (*connect.Response[sslctlv1.SubmitResponse], error) {

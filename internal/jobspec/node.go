@@ -2,7 +2,6 @@ package jobspec
 
 import (
 	"iter"
-	"slices"
 	"strconv"
 
 	"go.yaml.in/yaml/v3"
@@ -21,9 +20,6 @@ func pairs(n *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
 
-// plainTags are those of values that are written without a tag.
-var plainTags = []string{"!!str", "!!int", "!!float", "!!bool", "!!timestamp", "!!merge"}
-
 // describeNode says what a value is, for "is …".
 func describeNode(n *yaml.Node) string {
 	switch n.Kind {
@@ -38,9 +34,6 @@ func describeNode(n *yaml.Node) string {
 		text := n.Value
 		if len(text) > 60 {
 			text = text[:60] + "…"
-		}
-		if tag := n.ShortTag(); !slices.Contains(plainTags, tag) {
-			return strconv.Quote(text) + " with the tag " + tag
 		}
 		if n.ShortTag() == "!!str" {
 			return "the text " + strconv.Quote(text)

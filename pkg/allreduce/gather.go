@@ -35,11 +35,7 @@ func (g *Group) AllGather(ctx context.Context, own []*tensor.Dense) (*tensor.Den
 			}
 			copy(to[(first+i)*part:], from)
 		}
-		starts := make([]int, g.config.World+1)
-		for r, v := range g.config.Starts {
-			starts[r] = v * part
-		}
-		if err := g.run(ctx, []*stream{gathering(opGather, starts, to)}); err != nil {
+		if err := g.run(ctx, []*stream{gathering(opGather, g.byOwner(part), to)}); err != nil {
 			return err
 		}
 		out = result

@@ -90,6 +90,25 @@ func (g *Group) run(ctx context.Context, streams []*stream) error {
 	}
 }
 
+// sent is how many bytes a rank sends for s: what starter begins and handle passes on. Each segment of a reduction is sent by all ranks but
+// its owner, where it ends; each of a gathering by all but the one before its owner.
+func (s *stream) sent(c Config, rank int) uint64 {
+	bytes := func(segment int) uint64 {
+		n, chunk := s.starts[segment+1]-s.starts[segment], s.chunk(c.FrameBytes)
+		return uint64(n*s.unit + (n+chunk-1)/chunk*headerBytes)
+	}
+	var sum uint64
+	for segment := range c.World {
+		if s.reduce && segment != rank {
+			sum += bytes(segment)
+		}
+		if s.gather && segment != (rank+1)%c.World {
+			sum += bytes(segment)
+		}
+	}
+	return sum
+}
+
 // runAlone is run in a ring of one.
 func (g *Group) runAlone(streams []*stream) {
 	for _, s := range streams {

@@ -52,10 +52,7 @@ func (g *Group) scatter(ctx context.Context, values [][]float32, bound float32) 
 	}
 	scale, unit := pow2(scatterBits-e), pow2(e-scatterBits)
 	part := len(values[0]) / g.config.VirtualRanks
-	starts := make([]int, g.config.World+1)
-	for r, v := range g.config.Starts {
-		starts[r] = v * part
-	}
+	starts := g.byOwner(part)
 	first, last := starts[g.config.Rank], starts[g.config.Rank+1]
 	sums := make([]float32, last-first)
 	outside := false

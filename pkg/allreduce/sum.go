@@ -77,6 +77,15 @@ func (g *Group) dataStream(code *fixedPoint, exponents *stream) *stream {
 	}
 }
 
+// byOwner gives each rank the parts of its virtual ranks, all of the same number of elements.
+func (g *Group) byOwner(part int) []int {
+	starts := make([]int, g.config.World+1)
+	for r, v := range g.config.Starts {
+		starts[r] = v * part
+	}
+	return starts
+}
+
 // even cuts [lo, hi) into a segment for each rank.
 func (g *Group) even(lo, hi int) []int {
 	starts := make([]int, g.config.World+1)

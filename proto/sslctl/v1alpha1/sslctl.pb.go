@@ -2001,6 +2001,126 @@ func (x *Verdict) GetWhy() string {
 	return ""
 }
 
+type PreviewRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	SpecYaml      []byte                 `protobuf:"bytes,1,opt,name=spec_yaml,json=specYaml,proto3" json:"spec_yaml,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewRequest) Reset() {
+	*x = PreviewRequest{}
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewRequest) ProtoMessage() {}
+
+func (x *PreviewRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewRequest.ProtoReflect.Descriptor instead.
+func (*PreviewRequest) Descriptor() ([]byte, []int) {
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *PreviewRequest) GetSpecYaml() []byte {
+	if x != nil {
+		return x.SpecYaml
+	}
+	return nil
+}
+
+type PreviewResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Existing      *Job                   `protobuf:"bytes,1,opt,name=existing,proto3" json:"existing,omitempty"` // the newest job of the name, if there is one; if it has not ended, the rest is absent
+	Needs         string                 `protobuf:"bytes,2,opt,name=needs,proto3" json:"needs,omitempty"`       // in words: how many workers, with what
+	Workers       []*Verdict             `protobuf:"bytes,3,rep,name=workers,proto3" json:"workers,omitempty"`   // by id
+	Members       []*Member              `protobuf:"bytes,4,rep,name=members,proto3" json:"members,omitempty"`   // whom it would get at once, in rank order; none if it would wait
+	Reason        string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`     // what it would wait for
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewResponse) Reset() {
+	*x = PreviewResponse{}
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewResponse) ProtoMessage() {}
+
+func (x *PreviewResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewResponse.ProtoReflect.Descriptor instead.
+func (*PreviewResponse) Descriptor() ([]byte, []int) {
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *PreviewResponse) GetExisting() *Job {
+	if x != nil {
+		return x.Existing
+	}
+	return nil
+}
+
+func (x *PreviewResponse) GetNeeds() string {
+	if x != nil {
+		return x.Needs
+	}
+	return ""
+}
+
+func (x *PreviewResponse) GetWorkers() []*Verdict {
+	if x != nil {
+		return x.Workers
+	}
+	return nil
+}
+
+func (x *PreviewResponse) GetMembers() []*Member {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+func (x *PreviewResponse) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type RegisterRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	WorkerId      string                 `protobuf:"bytes,1,opt,name=worker_id,json=workerId,proto3" json:"worker_id,omitempty"`
@@ -2016,7 +2136,7 @@ type RegisterRequest struct {
 
 func (x *RegisterRequest) Reset() {
 	*x = RegisterRequest{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[27]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2028,7 +2148,7 @@ func (x *RegisterRequest) String() string {
 func (*RegisterRequest) ProtoMessage() {}
 
 func (x *RegisterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[27]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2041,7 +2161,7 @@ func (x *RegisterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterRequest.ProtoReflect.Descriptor instead.
 func (*RegisterRequest) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{27}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RegisterRequest) GetWorkerId() string {
@@ -2104,7 +2224,7 @@ type RegisterResponse struct {
 
 func (x *RegisterResponse) Reset() {
 	*x = RegisterResponse{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[28]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2116,7 +2236,7 @@ func (x *RegisterResponse) String() string {
 func (*RegisterResponse) ProtoMessage() {}
 
 func (x *RegisterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[28]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2129,7 +2249,7 @@ func (x *RegisterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterResponse.ProtoReflect.Descriptor instead.
 func (*RegisterResponse) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{28}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RegisterResponse) GetNatsUrls() []string {
@@ -2166,7 +2286,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[29]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2178,7 +2298,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[29]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2191,7 +2311,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{29}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Failure) GetPermanent() bool {
@@ -2255,7 +2375,7 @@ type HeartbeatRequest struct {
 
 func (x *HeartbeatRequest) Reset() {
 	*x = HeartbeatRequest{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[30]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2267,7 +2387,7 @@ func (x *HeartbeatRequest) String() string {
 func (*HeartbeatRequest) ProtoMessage() {}
 
 func (x *HeartbeatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[30]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2280,7 +2400,7 @@ func (x *HeartbeatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatRequest.ProtoReflect.Descriptor instead.
 func (*HeartbeatRequest) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{30}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *HeartbeatRequest) GetWorkerId() string {
@@ -2457,7 +2577,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[31]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2469,7 +2589,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[31]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2482,7 +2602,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{31}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Plan) GetSamplesPerEpoch() uint64 {
@@ -2529,7 +2649,7 @@ type HeartbeatResponse struct {
 
 func (x *HeartbeatResponse) Reset() {
 	*x = HeartbeatResponse{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[32]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2541,7 +2661,7 @@ func (x *HeartbeatResponse) String() string {
 func (*HeartbeatResponse) ProtoMessage() {}
 
 func (x *HeartbeatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[32]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2554,7 +2674,7 @@ func (x *HeartbeatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatResponse.ProtoReflect.Descriptor instead.
 func (*HeartbeatResponse) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{32}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *HeartbeatResponse) GetRegisterAgain() bool {
@@ -2637,7 +2757,7 @@ type Assignment struct {
 
 func (x *Assignment) Reset() {
 	*x = Assignment{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[33]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2649,7 +2769,7 @@ func (x *Assignment) String() string {
 func (*Assignment) ProtoMessage() {}
 
 func (x *Assignment) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[33]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2662,7 +2782,7 @@ func (x *Assignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assignment.ProtoReflect.Descriptor instead.
 func (*Assignment) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{33}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Assignment) GetJobUid() string {
@@ -2778,7 +2898,7 @@ type GetClusterRequest struct {
 
 func (x *GetClusterRequest) Reset() {
 	*x = GetClusterRequest{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[34]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2790,7 +2910,7 @@ func (x *GetClusterRequest) String() string {
 func (*GetClusterRequest) ProtoMessage() {}
 
 func (x *GetClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[34]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2803,7 +2923,7 @@ func (x *GetClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetClusterRequest.ProtoReflect.Descriptor instead.
 func (*GetClusterRequest) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{34}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{36}
 }
 
 type GetClusterResponse struct {
@@ -2823,7 +2943,7 @@ type GetClusterResponse struct {
 
 func (x *GetClusterResponse) Reset() {
 	*x = GetClusterResponse{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[35]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2835,7 +2955,7 @@ func (x *GetClusterResponse) String() string {
 func (*GetClusterResponse) ProtoMessage() {}
 
 func (x *GetClusterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[35]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2848,7 +2968,7 @@ func (x *GetClusterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetClusterResponse.ProtoReflect.Descriptor instead.
 func (*GetClusterResponse) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{35}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetClusterResponse) GetCluster() string {
@@ -2927,7 +3047,7 @@ type Coordinator struct {
 
 func (x *Coordinator) Reset() {
 	*x = Coordinator{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[36]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2939,7 +3059,7 @@ func (x *Coordinator) String() string {
 func (*Coordinator) ProtoMessage() {}
 
 func (x *Coordinator) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[36]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2952,7 +3072,7 @@ func (x *Coordinator) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Coordinator.ProtoReflect.Descriptor instead.
 func (*Coordinator) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{36}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Coordinator) GetId() string {
@@ -3012,7 +3132,7 @@ type Worker struct {
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[37]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3024,7 +3144,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[37]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3037,7 +3157,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{37}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Worker) GetId() string {
@@ -3157,7 +3277,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[38]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3169,7 +3289,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[38]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3182,7 +3302,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{38}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Event) GetId() uint64 {
@@ -3266,7 +3386,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[39]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3278,7 +3398,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[39]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3291,7 +3411,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{39}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListEventsRequest) GetJob() string {
@@ -3324,7 +3444,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[40]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3336,7 +3456,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[40]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3349,7 +3469,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{40}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListEventsResponse) GetEvents() []*Event {
@@ -3370,7 +3490,7 @@ type WatchEventsRequest struct {
 
 func (x *WatchEventsRequest) Reset() {
 	*x = WatchEventsRequest{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[41]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3382,7 +3502,7 @@ func (x *WatchEventsRequest) String() string {
 func (*WatchEventsRequest) ProtoMessage() {}
 
 func (x *WatchEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[41]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3395,7 +3515,7 @@ func (x *WatchEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEventsRequest.ProtoReflect.Descriptor instead.
 func (*WatchEventsRequest) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{41}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *WatchEventsRequest) GetJob() string {
@@ -3428,7 +3548,7 @@ type WatchEventsResponse struct {
 
 func (x *WatchEventsResponse) Reset() {
 	*x = WatchEventsResponse{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[42]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3440,7 +3560,7 @@ func (x *WatchEventsResponse) String() string {
 func (*WatchEventsResponse) ProtoMessage() {}
 
 func (x *WatchEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[42]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3453,7 +3573,7 @@ func (x *WatchEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEventsResponse.ProtoReflect.Descriptor instead.
 func (*WatchEventsResponse) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{42}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *WatchEventsResponse) GetEvent() *Event {
@@ -3473,7 +3593,7 @@ type CordonWorkerRequest struct {
 
 func (x *CordonWorkerRequest) Reset() {
 	*x = CordonWorkerRequest{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[43]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3485,7 +3605,7 @@ func (x *CordonWorkerRequest) String() string {
 func (*CordonWorkerRequest) ProtoMessage() {}
 
 func (x *CordonWorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[43]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3498,7 +3618,7 @@ func (x *CordonWorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CordonWorkerRequest.ProtoReflect.Descriptor instead.
 func (*CordonWorkerRequest) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{43}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *CordonWorkerRequest) GetWorkerId() string {
@@ -3524,7 +3644,7 @@ type CordonWorkerResponse struct {
 
 func (x *CordonWorkerResponse) Reset() {
 	*x = CordonWorkerResponse{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[44]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3536,7 +3656,7 @@ func (x *CordonWorkerResponse) String() string {
 func (*CordonWorkerResponse) ProtoMessage() {}
 
 func (x *CordonWorkerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[44]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3549,7 +3669,7 @@ func (x *CordonWorkerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CordonWorkerResponse.ProtoReflect.Descriptor instead.
 func (*CordonWorkerResponse) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{44}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *CordonWorkerResponse) GetWorker() *Worker {
@@ -3568,7 +3688,7 @@ type UncordonWorkerRequest struct {
 
 func (x *UncordonWorkerRequest) Reset() {
 	*x = UncordonWorkerRequest{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[45]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3580,7 +3700,7 @@ func (x *UncordonWorkerRequest) String() string {
 func (*UncordonWorkerRequest) ProtoMessage() {}
 
 func (x *UncordonWorkerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[45]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3593,7 +3713,7 @@ func (x *UncordonWorkerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UncordonWorkerRequest.ProtoReflect.Descriptor instead.
 func (*UncordonWorkerRequest) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{45}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *UncordonWorkerRequest) GetWorkerId() string {
@@ -3612,7 +3732,7 @@ type UncordonWorkerResponse struct {
 
 func (x *UncordonWorkerResponse) Reset() {
 	*x = UncordonWorkerResponse{}
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[46]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3624,7 +3744,7 @@ func (x *UncordonWorkerResponse) String() string {
 func (*UncordonWorkerResponse) ProtoMessage() {}
 
 func (x *UncordonWorkerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[46]
+	mi := &file_sslctl_v1alpha1_sslctl_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3637,7 +3757,7 @@ func (x *UncordonWorkerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UncordonWorkerResponse.ProtoReflect.Descriptor instead.
 func (*UncordonWorkerResponse) Descriptor() ([]byte, []int) {
-	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{46}
+	return file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *UncordonWorkerResponse) GetWorker() *Worker {
@@ -3811,7 +3931,15 @@ const file_sslctl_v1alpha1_sslctl_proto_rawDesc = "" +
 	"\n" +
 	"takes_part\x18\x02 \x01(\bR\ttakesPart\x12\x10\n" +
 	"\x03can\x18\x03 \x01(\bR\x03can\x12\x10\n" +
-	"\x03why\x18\x04 \x01(\tR\x03why\"\xb1\x02\n" +
+	"\x03why\x18\x04 \x01(\tR\x03why\"-\n" +
+	"\x0ePreviewRequest\x12\x1b\n" +
+	"\tspec_yaml\x18\x01 \x01(\fR\bspecYaml\"\xd8\x01\n" +
+	"\x0fPreviewResponse\x120\n" +
+	"\bexisting\x18\x01 \x01(\v2\x14.sslctl.v1alpha1.JobR\bexisting\x12\x14\n" +
+	"\x05needs\x18\x02 \x01(\tR\x05needs\x122\n" +
+	"\aworkers\x18\x03 \x03(\v2\x18.sslctl.v1alpha1.VerdictR\aworkers\x121\n" +
+	"\amembers\x18\x04 \x03(\v2\x17.sslctl.v1alpha1.MemberR\amembers\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"\xb1\x02\n" +
 	"\x0fRegisterRequest\x12\x1b\n" +
 	"\tworker_id\x18\x01 \x01(\tR\bworkerId\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x1a\n" +
@@ -3994,7 +4122,7 @@ const file_sslctl_v1alpha1_sslctl_proto_rawDesc = "" +
 	"\x15DIRECTIVE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rDIRECTIVE_RUN\x10\x01\x12\x13\n" +
 	"\x0fDIRECTIVE_PAUSE\x10\x02\x12\x12\n" +
-	"\x0eDIRECTIVE_STOP\x10\x032\xe7\x05\n" +
+	"\x0eDIRECTIVE_STOP\x10\x032\xb5\x06\n" +
 	"\n" +
 	"JobService\x12I\n" +
 	"\x06Submit\x12\x1e.sslctl.v1alpha1.SubmitRequest\x1a\x1f.sslctl.v1alpha1.SubmitResponse\x12@\n" +
@@ -4006,7 +4134,8 @@ const file_sslctl_v1alpha1_sslctl_proto_rawDesc = "" +
 	"\x06Cancel\x12\x1e.sslctl.v1alpha1.CancelRequest\x1a\x1f.sslctl.v1alpha1.CancelResponse\x12F\n" +
 	"\x05Scale\x12\x1d.sslctl.v1alpha1.ScaleRequest\x1a\x1e.sslctl.v1alpha1.ScaleResponse\x12I\n" +
 	"\x06Delete\x12\x1e.sslctl.v1alpha1.DeleteRequest\x1a\x1f.sslctl.v1alpha1.DeleteResponse\x12L\n" +
-	"\aExplain\x12\x1f.sslctl.v1alpha1.ExplainRequest\x1a .sslctl.v1alpha1.ExplainResponse2\xb4\x01\n" +
+	"\aExplain\x12\x1f.sslctl.v1alpha1.ExplainRequest\x1a .sslctl.v1alpha1.ExplainResponse\x12L\n" +
+	"\aPreview\x12\x1f.sslctl.v1alpha1.PreviewRequest\x1a .sslctl.v1alpha1.PreviewResponse2\xb4\x01\n" +
 	"\rWorkerService\x12O\n" +
 	"\bRegister\x12 .sslctl.v1alpha1.RegisterRequest\x1a!.sslctl.v1alpha1.RegisterResponse\x12R\n" +
 	"\tHeartbeat\x12!.sslctl.v1alpha1.HeartbeatRequest\x1a\".sslctl.v1alpha1.HeartbeatResponse2\xda\x03\n" +
@@ -4032,7 +4161,7 @@ func file_sslctl_v1alpha1_sslctl_proto_rawDescGZIP() []byte {
 }
 
 var file_sslctl_v1alpha1_sslctl_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_sslctl_v1alpha1_sslctl_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
+var file_sslctl_v1alpha1_sslctl_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_sslctl_v1alpha1_sslctl_proto_goTypes = []any{
 	(JobState)(0),                  // 0: sslctl.v1alpha1.JobState
 	(Phase)(0),                     // 1: sslctl.v1alpha1.Phase
@@ -4064,45 +4193,47 @@ var file_sslctl_v1alpha1_sslctl_proto_goTypes = []any{
 	(*ExplainRequest)(nil),         // 27: sslctl.v1alpha1.ExplainRequest
 	(*ExplainResponse)(nil),        // 28: sslctl.v1alpha1.ExplainResponse
 	(*Verdict)(nil),                // 29: sslctl.v1alpha1.Verdict
-	(*RegisterRequest)(nil),        // 30: sslctl.v1alpha1.RegisterRequest
-	(*RegisterResponse)(nil),       // 31: sslctl.v1alpha1.RegisterResponse
-	(*Failure)(nil),                // 32: sslctl.v1alpha1.Failure
-	(*HeartbeatRequest)(nil),       // 33: sslctl.v1alpha1.HeartbeatRequest
-	(*Plan)(nil),                   // 34: sslctl.v1alpha1.Plan
-	(*HeartbeatResponse)(nil),      // 35: sslctl.v1alpha1.HeartbeatResponse
-	(*Assignment)(nil),             // 36: sslctl.v1alpha1.Assignment
-	(*GetClusterRequest)(nil),      // 37: sslctl.v1alpha1.GetClusterRequest
-	(*GetClusterResponse)(nil),     // 38: sslctl.v1alpha1.GetClusterResponse
-	(*Coordinator)(nil),            // 39: sslctl.v1alpha1.Coordinator
-	(*Worker)(nil),                 // 40: sslctl.v1alpha1.Worker
-	(*Event)(nil),                  // 41: sslctl.v1alpha1.Event
-	(*ListEventsRequest)(nil),      // 42: sslctl.v1alpha1.ListEventsRequest
-	(*ListEventsResponse)(nil),     // 43: sslctl.v1alpha1.ListEventsResponse
-	(*WatchEventsRequest)(nil),     // 44: sslctl.v1alpha1.WatchEventsRequest
-	(*WatchEventsResponse)(nil),    // 45: sslctl.v1alpha1.WatchEventsResponse
-	(*CordonWorkerRequest)(nil),    // 46: sslctl.v1alpha1.CordonWorkerRequest
-	(*CordonWorkerResponse)(nil),   // 47: sslctl.v1alpha1.CordonWorkerResponse
-	(*UncordonWorkerRequest)(nil),  // 48: sslctl.v1alpha1.UncordonWorkerRequest
-	(*UncordonWorkerResponse)(nil), // 49: sslctl.v1alpha1.UncordonWorkerResponse
-	nil,                            // 50: sslctl.v1alpha1.Job.LabelsEntry
-	nil,                            // 51: sslctl.v1alpha1.Job.MetricsEntry
-	nil,                            // 52: sslctl.v1alpha1.Job.SelectorEntry
-	nil,                            // 53: sslctl.v1alpha1.Evaluation.ValuesEntry
-	nil,                            // 54: sslctl.v1alpha1.RegisterRequest.LabelsEntry
-	nil,                            // 55: sslctl.v1alpha1.HeartbeatRequest.MetricsEntry
-	nil,                            // 56: sslctl.v1alpha1.Worker.LabelsEntry
+	(*PreviewRequest)(nil),         // 30: sslctl.v1alpha1.PreviewRequest
+	(*PreviewResponse)(nil),        // 31: sslctl.v1alpha1.PreviewResponse
+	(*RegisterRequest)(nil),        // 32: sslctl.v1alpha1.RegisterRequest
+	(*RegisterResponse)(nil),       // 33: sslctl.v1alpha1.RegisterResponse
+	(*Failure)(nil),                // 34: sslctl.v1alpha1.Failure
+	(*HeartbeatRequest)(nil),       // 35: sslctl.v1alpha1.HeartbeatRequest
+	(*Plan)(nil),                   // 36: sslctl.v1alpha1.Plan
+	(*HeartbeatResponse)(nil),      // 37: sslctl.v1alpha1.HeartbeatResponse
+	(*Assignment)(nil),             // 38: sslctl.v1alpha1.Assignment
+	(*GetClusterRequest)(nil),      // 39: sslctl.v1alpha1.GetClusterRequest
+	(*GetClusterResponse)(nil),     // 40: sslctl.v1alpha1.GetClusterResponse
+	(*Coordinator)(nil),            // 41: sslctl.v1alpha1.Coordinator
+	(*Worker)(nil),                 // 42: sslctl.v1alpha1.Worker
+	(*Event)(nil),                  // 43: sslctl.v1alpha1.Event
+	(*ListEventsRequest)(nil),      // 44: sslctl.v1alpha1.ListEventsRequest
+	(*ListEventsResponse)(nil),     // 45: sslctl.v1alpha1.ListEventsResponse
+	(*WatchEventsRequest)(nil),     // 46: sslctl.v1alpha1.WatchEventsRequest
+	(*WatchEventsResponse)(nil),    // 47: sslctl.v1alpha1.WatchEventsResponse
+	(*CordonWorkerRequest)(nil),    // 48: sslctl.v1alpha1.CordonWorkerRequest
+	(*CordonWorkerResponse)(nil),   // 49: sslctl.v1alpha1.CordonWorkerResponse
+	(*UncordonWorkerRequest)(nil),  // 50: sslctl.v1alpha1.UncordonWorkerRequest
+	(*UncordonWorkerResponse)(nil), // 51: sslctl.v1alpha1.UncordonWorkerResponse
+	nil,                            // 52: sslctl.v1alpha1.Job.LabelsEntry
+	nil,                            // 53: sslctl.v1alpha1.Job.MetricsEntry
+	nil,                            // 54: sslctl.v1alpha1.Job.SelectorEntry
+	nil,                            // 55: sslctl.v1alpha1.Evaluation.ValuesEntry
+	nil,                            // 56: sslctl.v1alpha1.RegisterRequest.LabelsEntry
+	nil,                            // 57: sslctl.v1alpha1.HeartbeatRequest.MetricsEntry
+	nil,                            // 58: sslctl.v1alpha1.Worker.LabelsEntry
 }
 var file_sslctl_v1alpha1_sslctl_proto_depIdxs = []int32{
-	50, // 0: sslctl.v1alpha1.Job.labels:type_name -> sslctl.v1alpha1.Job.LabelsEntry
+	52, // 0: sslctl.v1alpha1.Job.labels:type_name -> sslctl.v1alpha1.Job.LabelsEntry
 	0,  // 1: sslctl.v1alpha1.Job.state:type_name -> sslctl.v1alpha1.JobState
 	6,  // 2: sslctl.v1alpha1.Job.evaluations:type_name -> sslctl.v1alpha1.Evaluation
 	5,  // 3: sslctl.v1alpha1.Job.members:type_name -> sslctl.v1alpha1.Member
 	7,  // 4: sslctl.v1alpha1.Job.checkpoints:type_name -> sslctl.v1alpha1.Checkpoint
-	51, // 5: sslctl.v1alpha1.Job.metrics:type_name -> sslctl.v1alpha1.Job.MetricsEntry
+	53, // 5: sslctl.v1alpha1.Job.metrics:type_name -> sslctl.v1alpha1.Job.MetricsEntry
 	8,  // 6: sslctl.v1alpha1.Job.ledger:type_name -> sslctl.v1alpha1.LedgerEntry
 	4,  // 7: sslctl.v1alpha1.Job.shards:type_name -> sslctl.v1alpha1.ShardAssignment
-	52, // 8: sslctl.v1alpha1.Job.selector:type_name -> sslctl.v1alpha1.Job.SelectorEntry
-	53, // 9: sslctl.v1alpha1.Evaluation.values:type_name -> sslctl.v1alpha1.Evaluation.ValuesEntry
+	54, // 8: sslctl.v1alpha1.Job.selector:type_name -> sslctl.v1alpha1.Job.SelectorEntry
+	55, // 9: sslctl.v1alpha1.Evaluation.values:type_name -> sslctl.v1alpha1.Evaluation.ValuesEntry
 	3,  // 10: sslctl.v1alpha1.SubmitResponse.job:type_name -> sslctl.v1alpha1.Job
 	3,  // 11: sslctl.v1alpha1.GetResponse.job:type_name -> sslctl.v1alpha1.Job
 	3,  // 12: sslctl.v1alpha1.ListResponse.jobs:type_name -> sslctl.v1alpha1.Job
@@ -4114,66 +4245,71 @@ var file_sslctl_v1alpha1_sslctl_proto_depIdxs = []int32{
 	3,  // 18: sslctl.v1alpha1.DeleteResponse.job:type_name -> sslctl.v1alpha1.Job
 	3,  // 19: sslctl.v1alpha1.ExplainResponse.job:type_name -> sslctl.v1alpha1.Job
 	29, // 20: sslctl.v1alpha1.ExplainResponse.workers:type_name -> sslctl.v1alpha1.Verdict
-	41, // 21: sslctl.v1alpha1.ExplainResponse.events:type_name -> sslctl.v1alpha1.Event
-	54, // 22: sslctl.v1alpha1.RegisterRequest.labels:type_name -> sslctl.v1alpha1.RegisterRequest.LabelsEntry
-	1,  // 23: sslctl.v1alpha1.HeartbeatRequest.phase:type_name -> sslctl.v1alpha1.Phase
-	55, // 24: sslctl.v1alpha1.HeartbeatRequest.metrics:type_name -> sslctl.v1alpha1.HeartbeatRequest.MetricsEntry
-	32, // 25: sslctl.v1alpha1.HeartbeatRequest.failure:type_name -> sslctl.v1alpha1.Failure
-	34, // 26: sslctl.v1alpha1.HeartbeatRequest.plan:type_name -> sslctl.v1alpha1.Plan
-	8,  // 27: sslctl.v1alpha1.HeartbeatRequest.ledger:type_name -> sslctl.v1alpha1.LedgerEntry
-	7,  // 28: sslctl.v1alpha1.HeartbeatRequest.checkpoints:type_name -> sslctl.v1alpha1.Checkpoint
-	6,  // 29: sslctl.v1alpha1.HeartbeatRequest.evaluations:type_name -> sslctl.v1alpha1.Evaluation
-	4,  // 30: sslctl.v1alpha1.Plan.shards:type_name -> sslctl.v1alpha1.ShardAssignment
-	36, // 31: sslctl.v1alpha1.HeartbeatResponse.assignment:type_name -> sslctl.v1alpha1.Assignment
-	5,  // 32: sslctl.v1alpha1.Assignment.members:type_name -> sslctl.v1alpha1.Member
-	2,  // 33: sslctl.v1alpha1.Assignment.directive:type_name -> sslctl.v1alpha1.Directive
-	6,  // 34: sslctl.v1alpha1.Assignment.evaluations:type_name -> sslctl.v1alpha1.Evaluation
-	39, // 35: sslctl.v1alpha1.GetClusterResponse.coordinators:type_name -> sslctl.v1alpha1.Coordinator
-	40, // 36: sslctl.v1alpha1.GetClusterResponse.workers:type_name -> sslctl.v1alpha1.Worker
-	56, // 37: sslctl.v1alpha1.Worker.labels:type_name -> sslctl.v1alpha1.Worker.LabelsEntry
-	41, // 38: sslctl.v1alpha1.ListEventsResponse.events:type_name -> sslctl.v1alpha1.Event
-	41, // 39: sslctl.v1alpha1.WatchEventsResponse.event:type_name -> sslctl.v1alpha1.Event
-	40, // 40: sslctl.v1alpha1.CordonWorkerResponse.worker:type_name -> sslctl.v1alpha1.Worker
-	40, // 41: sslctl.v1alpha1.UncordonWorkerResponse.worker:type_name -> sslctl.v1alpha1.Worker
-	9,  // 42: sslctl.v1alpha1.JobService.Submit:input_type -> sslctl.v1alpha1.SubmitRequest
-	11, // 43: sslctl.v1alpha1.JobService.Get:input_type -> sslctl.v1alpha1.GetRequest
-	13, // 44: sslctl.v1alpha1.JobService.List:input_type -> sslctl.v1alpha1.ListRequest
-	15, // 45: sslctl.v1alpha1.JobService.Watch:input_type -> sslctl.v1alpha1.WatchRequest
-	17, // 46: sslctl.v1alpha1.JobService.Pause:input_type -> sslctl.v1alpha1.PauseRequest
-	19, // 47: sslctl.v1alpha1.JobService.Resume:input_type -> sslctl.v1alpha1.ResumeRequest
-	21, // 48: sslctl.v1alpha1.JobService.Cancel:input_type -> sslctl.v1alpha1.CancelRequest
-	23, // 49: sslctl.v1alpha1.JobService.Scale:input_type -> sslctl.v1alpha1.ScaleRequest
-	25, // 50: sslctl.v1alpha1.JobService.Delete:input_type -> sslctl.v1alpha1.DeleteRequest
-	27, // 51: sslctl.v1alpha1.JobService.Explain:input_type -> sslctl.v1alpha1.ExplainRequest
-	30, // 52: sslctl.v1alpha1.WorkerService.Register:input_type -> sslctl.v1alpha1.RegisterRequest
-	33, // 53: sslctl.v1alpha1.WorkerService.Heartbeat:input_type -> sslctl.v1alpha1.HeartbeatRequest
-	37, // 54: sslctl.v1alpha1.ClusterService.GetCluster:input_type -> sslctl.v1alpha1.GetClusterRequest
-	42, // 55: sslctl.v1alpha1.ClusterService.ListEvents:input_type -> sslctl.v1alpha1.ListEventsRequest
-	44, // 56: sslctl.v1alpha1.ClusterService.WatchEvents:input_type -> sslctl.v1alpha1.WatchEventsRequest
-	46, // 57: sslctl.v1alpha1.ClusterService.CordonWorker:input_type -> sslctl.v1alpha1.CordonWorkerRequest
-	48, // 58: sslctl.v1alpha1.ClusterService.UncordonWorker:input_type -> sslctl.v1alpha1.UncordonWorkerRequest
-	10, // 59: sslctl.v1alpha1.JobService.Submit:output_type -> sslctl.v1alpha1.SubmitResponse
-	12, // 60: sslctl.v1alpha1.JobService.Get:output_type -> sslctl.v1alpha1.GetResponse
-	14, // 61: sslctl.v1alpha1.JobService.List:output_type -> sslctl.v1alpha1.ListResponse
-	16, // 62: sslctl.v1alpha1.JobService.Watch:output_type -> sslctl.v1alpha1.WatchResponse
-	18, // 63: sslctl.v1alpha1.JobService.Pause:output_type -> sslctl.v1alpha1.PauseResponse
-	20, // 64: sslctl.v1alpha1.JobService.Resume:output_type -> sslctl.v1alpha1.ResumeResponse
-	22, // 65: sslctl.v1alpha1.JobService.Cancel:output_type -> sslctl.v1alpha1.CancelResponse
-	24, // 66: sslctl.v1alpha1.JobService.Scale:output_type -> sslctl.v1alpha1.ScaleResponse
-	26, // 67: sslctl.v1alpha1.JobService.Delete:output_type -> sslctl.v1alpha1.DeleteResponse
-	28, // 68: sslctl.v1alpha1.JobService.Explain:output_type -> sslctl.v1alpha1.ExplainResponse
-	31, // 69: sslctl.v1alpha1.WorkerService.Register:output_type -> sslctl.v1alpha1.RegisterResponse
-	35, // 70: sslctl.v1alpha1.WorkerService.Heartbeat:output_type -> sslctl.v1alpha1.HeartbeatResponse
-	38, // 71: sslctl.v1alpha1.ClusterService.GetCluster:output_type -> sslctl.v1alpha1.GetClusterResponse
-	43, // 72: sslctl.v1alpha1.ClusterService.ListEvents:output_type -> sslctl.v1alpha1.ListEventsResponse
-	45, // 73: sslctl.v1alpha1.ClusterService.WatchEvents:output_type -> sslctl.v1alpha1.WatchEventsResponse
-	47, // 74: sslctl.v1alpha1.ClusterService.CordonWorker:output_type -> sslctl.v1alpha1.CordonWorkerResponse
-	49, // 75: sslctl.v1alpha1.ClusterService.UncordonWorker:output_type -> sslctl.v1alpha1.UncordonWorkerResponse
-	59, // [59:76] is the sub-list for method output_type
-	42, // [42:59] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	43, // 21: sslctl.v1alpha1.ExplainResponse.events:type_name -> sslctl.v1alpha1.Event
+	3,  // 22: sslctl.v1alpha1.PreviewResponse.existing:type_name -> sslctl.v1alpha1.Job
+	29, // 23: sslctl.v1alpha1.PreviewResponse.workers:type_name -> sslctl.v1alpha1.Verdict
+	5,  // 24: sslctl.v1alpha1.PreviewResponse.members:type_name -> sslctl.v1alpha1.Member
+	56, // 25: sslctl.v1alpha1.RegisterRequest.labels:type_name -> sslctl.v1alpha1.RegisterRequest.LabelsEntry
+	1,  // 26: sslctl.v1alpha1.HeartbeatRequest.phase:type_name -> sslctl.v1alpha1.Phase
+	57, // 27: sslctl.v1alpha1.HeartbeatRequest.metrics:type_name -> sslctl.v1alpha1.HeartbeatRequest.MetricsEntry
+	34, // 28: sslctl.v1alpha1.HeartbeatRequest.failure:type_name -> sslctl.v1alpha1.Failure
+	36, // 29: sslctl.v1alpha1.HeartbeatRequest.plan:type_name -> sslctl.v1alpha1.Plan
+	8,  // 30: sslctl.v1alpha1.HeartbeatRequest.ledger:type_name -> sslctl.v1alpha1.LedgerEntry
+	7,  // 31: sslctl.v1alpha1.HeartbeatRequest.checkpoints:type_name -> sslctl.v1alpha1.Checkpoint
+	6,  // 32: sslctl.v1alpha1.HeartbeatRequest.evaluations:type_name -> sslctl.v1alpha1.Evaluation
+	4,  // 33: sslctl.v1alpha1.Plan.shards:type_name -> sslctl.v1alpha1.ShardAssignment
+	38, // 34: sslctl.v1alpha1.HeartbeatResponse.assignment:type_name -> sslctl.v1alpha1.Assignment
+	5,  // 35: sslctl.v1alpha1.Assignment.members:type_name -> sslctl.v1alpha1.Member
+	2,  // 36: sslctl.v1alpha1.Assignment.directive:type_name -> sslctl.v1alpha1.Directive
+	6,  // 37: sslctl.v1alpha1.Assignment.evaluations:type_name -> sslctl.v1alpha1.Evaluation
+	41, // 38: sslctl.v1alpha1.GetClusterResponse.coordinators:type_name -> sslctl.v1alpha1.Coordinator
+	42, // 39: sslctl.v1alpha1.GetClusterResponse.workers:type_name -> sslctl.v1alpha1.Worker
+	58, // 40: sslctl.v1alpha1.Worker.labels:type_name -> sslctl.v1alpha1.Worker.LabelsEntry
+	43, // 41: sslctl.v1alpha1.ListEventsResponse.events:type_name -> sslctl.v1alpha1.Event
+	43, // 42: sslctl.v1alpha1.WatchEventsResponse.event:type_name -> sslctl.v1alpha1.Event
+	42, // 43: sslctl.v1alpha1.CordonWorkerResponse.worker:type_name -> sslctl.v1alpha1.Worker
+	42, // 44: sslctl.v1alpha1.UncordonWorkerResponse.worker:type_name -> sslctl.v1alpha1.Worker
+	9,  // 45: sslctl.v1alpha1.JobService.Submit:input_type -> sslctl.v1alpha1.SubmitRequest
+	11, // 46: sslctl.v1alpha1.JobService.Get:input_type -> sslctl.v1alpha1.GetRequest
+	13, // 47: sslctl.v1alpha1.JobService.List:input_type -> sslctl.v1alpha1.ListRequest
+	15, // 48: sslctl.v1alpha1.JobService.Watch:input_type -> sslctl.v1alpha1.WatchRequest
+	17, // 49: sslctl.v1alpha1.JobService.Pause:input_type -> sslctl.v1alpha1.PauseRequest
+	19, // 50: sslctl.v1alpha1.JobService.Resume:input_type -> sslctl.v1alpha1.ResumeRequest
+	21, // 51: sslctl.v1alpha1.JobService.Cancel:input_type -> sslctl.v1alpha1.CancelRequest
+	23, // 52: sslctl.v1alpha1.JobService.Scale:input_type -> sslctl.v1alpha1.ScaleRequest
+	25, // 53: sslctl.v1alpha1.JobService.Delete:input_type -> sslctl.v1alpha1.DeleteRequest
+	27, // 54: sslctl.v1alpha1.JobService.Explain:input_type -> sslctl.v1alpha1.ExplainRequest
+	30, // 55: sslctl.v1alpha1.JobService.Preview:input_type -> sslctl.v1alpha1.PreviewRequest
+	32, // 56: sslctl.v1alpha1.WorkerService.Register:input_type -> sslctl.v1alpha1.RegisterRequest
+	35, // 57: sslctl.v1alpha1.WorkerService.Heartbeat:input_type -> sslctl.v1alpha1.HeartbeatRequest
+	39, // 58: sslctl.v1alpha1.ClusterService.GetCluster:input_type -> sslctl.v1alpha1.GetClusterRequest
+	44, // 59: sslctl.v1alpha1.ClusterService.ListEvents:input_type -> sslctl.v1alpha1.ListEventsRequest
+	46, // 60: sslctl.v1alpha1.ClusterService.WatchEvents:input_type -> sslctl.v1alpha1.WatchEventsRequest
+	48, // 61: sslctl.v1alpha1.ClusterService.CordonWorker:input_type -> sslctl.v1alpha1.CordonWorkerRequest
+	50, // 62: sslctl.v1alpha1.ClusterService.UncordonWorker:input_type -> sslctl.v1alpha1.UncordonWorkerRequest
+	10, // 63: sslctl.v1alpha1.JobService.Submit:output_type -> sslctl.v1alpha1.SubmitResponse
+	12, // 64: sslctl.v1alpha1.JobService.Get:output_type -> sslctl.v1alpha1.GetResponse
+	14, // 65: sslctl.v1alpha1.JobService.List:output_type -> sslctl.v1alpha1.ListResponse
+	16, // 66: sslctl.v1alpha1.JobService.Watch:output_type -> sslctl.v1alpha1.WatchResponse
+	18, // 67: sslctl.v1alpha1.JobService.Pause:output_type -> sslctl.v1alpha1.PauseResponse
+	20, // 68: sslctl.v1alpha1.JobService.Resume:output_type -> sslctl.v1alpha1.ResumeResponse
+	22, // 69: sslctl.v1alpha1.JobService.Cancel:output_type -> sslctl.v1alpha1.CancelResponse
+	24, // 70: sslctl.v1alpha1.JobService.Scale:output_type -> sslctl.v1alpha1.ScaleResponse
+	26, // 71: sslctl.v1alpha1.JobService.Delete:output_type -> sslctl.v1alpha1.DeleteResponse
+	28, // 72: sslctl.v1alpha1.JobService.Explain:output_type -> sslctl.v1alpha1.ExplainResponse
+	31, // 73: sslctl.v1alpha1.JobService.Preview:output_type -> sslctl.v1alpha1.PreviewResponse
+	33, // 74: sslctl.v1alpha1.WorkerService.Register:output_type -> sslctl.v1alpha1.RegisterResponse
+	37, // 75: sslctl.v1alpha1.WorkerService.Heartbeat:output_type -> sslctl.v1alpha1.HeartbeatResponse
+	40, // 76: sslctl.v1alpha1.ClusterService.GetCluster:output_type -> sslctl.v1alpha1.GetClusterResponse
+	45, // 77: sslctl.v1alpha1.ClusterService.ListEvents:output_type -> sslctl.v1alpha1.ListEventsResponse
+	47, // 78: sslctl.v1alpha1.ClusterService.WatchEvents:output_type -> sslctl.v1alpha1.WatchEventsResponse
+	49, // 79: sslctl.v1alpha1.ClusterService.CordonWorker:output_type -> sslctl.v1alpha1.CordonWorkerResponse
+	51, // 80: sslctl.v1alpha1.ClusterService.UncordonWorker:output_type -> sslctl.v1alpha1.UncordonWorkerResponse
+	63, // [63:81] is the sub-list for method output_type
+	45, // [45:63] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_sslctl_v1alpha1_sslctl_proto_init() }
@@ -4187,7 +4323,7 @@ func file_sslctl_v1alpha1_sslctl_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sslctl_v1alpha1_sslctl_proto_rawDesc), len(file_sslctl_v1alpha1_sslctl_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   54,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

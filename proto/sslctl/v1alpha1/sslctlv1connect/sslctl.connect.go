@@ -58,6 +58,8 @@ const (
 	JobServiceDeleteProcedure = "/sslctl.v1alpha1.JobService/Delete"
 	// JobServiceExplainProcedure is the fully-qualified name of the JobService's Explain RPC.
 	JobServiceExplainProcedure = "/sslctl.v1alpha1.JobService/Explain"
+	// JobServicePreviewProcedure is the fully-qualified name of the JobService's Preview RPC.
+	JobServicePreviewProcedure = "/sslctl.v1alpha1.JobService/Preview"
 	// WorkerServiceRegisterProcedure is the fully-qualified name of the WorkerService's Register RPC.
 	WorkerServiceRegisterProcedure = "/sslctl.v1alpha1.WorkerService/Register"
 	// WorkerServiceHeartbeatProcedure is the fully-qualified name of the WorkerService's Heartbeat RPC.
@@ -100,6 +102,8 @@ type JobServiceClient interface {
 	Delete(context.Context, *connect.Request[v1alpha1.DeleteRequest]) (*connect.Response[v1alpha1.DeleteResponse], error)
 	// Explain tells why a job is as it is, what each worker is to it, and what comes next.
 	Explain(context.Context, *connect.Request[v1alpha1.ExplainRequest]) (*connect.Response[v1alpha1.ExplainResponse], error)
+	// Preview tells what Submit would do with a job file, and does nothing.
+	Preview(context.Context, *connect.Request[v1alpha1.PreviewRequest]) (*connect.Response[v1alpha1.PreviewResponse], error)
 }
 
 // NewJobServiceClient constructs a client for the sslctl.v1alpha1.JobService service. By default,
@@ -173,6 +177,12 @@ func NewJobServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...
 			connect.WithSchema(jobServiceMethods.ByName("Explain")),
 			connect.WithClientOptions(opts...),
 		),
+		preview: connect.NewClient[v1alpha1.PreviewRequest, v1alpha1.PreviewResponse](
+			httpClient,
+			baseURL+JobServicePreviewProcedure,
+			connect.WithSchema(jobServiceMethods.ByName("Preview")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -188,6 +198,7 @@ type jobServiceClient struct {
 	scale   *connect.Client[v1alpha1.ScaleRequest, v1alpha1.ScaleResponse]
 	delete  *connect.Client[v1alpha1.DeleteRequest, v1alpha1.DeleteResponse]
 	explain *connect.Client[v1alpha1.ExplainRequest, v1alpha1.ExplainResponse]
+	preview *connect.Client[v1alpha1.PreviewRequest, v1alpha1.PreviewResponse]
 }
 
 // Submit calls sslctl.v1alpha1.JobService.Submit.
@@ -240,6 +251,11 @@ func (c *jobServiceClient) Explain(ctx context.Context, req *connect.Request[v1a
 	return c.explain.CallUnary(ctx, req)
 }
 
+// Preview calls sslctl.v1alpha1.JobService.Preview.
+func (c *jobServiceClient) Preview(ctx context.Context, req *connect.Request[v1alpha1.PreviewRequest]) (*connect.Response[v1alpha1.PreviewResponse], error) {
+	return c.preview.CallUnary(ctx, req)
+}
+
 // JobServiceHandler is an implementation of the sslctl.v1alpha1.JobService service.
 type JobServiceHandler interface {
 	// Submit hands in one job file. It is acknowledged only after the job is committed by a majority of coordinators.
@@ -261,6 +277,8 @@ type JobServiceHandler interface {
 	Delete(context.Context, *connect.Request[v1alpha1.DeleteRequest]) (*connect.Response[v1alpha1.DeleteResponse], error)
 	// Explain tells why a job is as it is, what each worker is to it, and what comes next.
 	Explain(context.Context, *connect.Request[v1alpha1.ExplainRequest]) (*connect.Response[v1alpha1.ExplainResponse], error)
+	// Preview tells what Submit would do with a job file, and does nothing.
+	Preview(context.Context, *connect.Request[v1alpha1.PreviewRequest]) (*connect.Response[v1alpha1.PreviewResponse], error)
 }
 
 // NewJobServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -330,6 +348,12 @@ func NewJobServiceHandler(svc JobServiceHandler, opts ...connect.HandlerOption) 
 		connect.WithSchema(jobServiceMethods.ByName("Explain")),
 		connect.WithHandlerOptions(opts...),
 	)
+	jobServicePreviewHandler := connect.NewUnaryHandler(
+		JobServicePreviewProcedure,
+		svc.Preview,
+		connect.WithSchema(jobServiceMethods.ByName("Preview")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/sslctl.v1alpha1.JobService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case JobServiceSubmitProcedure:
@@ -352,6 +376,8 @@ func NewJobServiceHandler(svc JobServiceHandler, opts ...connect.HandlerOption) 
 			jobServiceDeleteHandler.ServeHTTP(w, r)
 		case JobServiceExplainProcedure:
 			jobServiceExplainHandler.ServeHTTP(w, r)
+		case JobServicePreviewProcedure:
+			jobServicePreviewHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -399,6 +425,10 @@ func (UnimplementedJobServiceHandler) Delete(context.Context, *connect.Request[v
 
 func (UnimplementedJobServiceHandler) Explain(context.Context, *connect.Request[v1alpha1.ExplainRequest]) (*connect.Response[v1alpha1.ExplainResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sslctl.v1alpha1.JobService.Explain is not implemented"))
+}
+
+func (UnimplementedJobServiceHandler) Preview(context.Context, *connect.Request[v1alpha1.PreviewRequest]) (*connect.Response[v1alpha1.PreviewResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("sslctl.v1alpha1.JobService.Preview is not implemented"))
 }
 
 // WorkerServiceClient is a client for the sslctl.v1alpha1.WorkerService service.
