@@ -117,7 +117,7 @@ func (p *planning) run() {
 			p.place(j)
 		}
 	}
-	p.forget()
+	p.watch()
 }
 
 func (p *planning) command(c state.Command) {
@@ -150,13 +150,19 @@ func Lost(j *state.Job, o Observation, cluster time.Duration) bool {
 
 func (p *planning) lost(j *state.Job, o Observation) bool { return Lost(j, o, p.knobs.DetectWithin) }
 
-// forget drops workers that are gone and that no job has.
-func (p *planning) forget() {
+// watch notes which workers are lost and which are heard again, and drops those that are gone and that no job has.
+func (p *planning) watch() {
 	for _, w := range p.s.ByID() {
 		o := p.observe(w.ID, w.Incarnation)
-		gone := o.Age > p.knobs.ForgetAfter || (o.Leaving && p.lost(nil, o))
-		if gone && p.taken[w.ID] == nil {
+		silent := p.lost(nil, o)
+		switch gone := o.Age > p.knobs.ForgetAfter || (o.Leaving && silent); {
+		case gone && p.taken[w.ID] == nil:
 			p.command(state.Command{Forget: &state.Forget{ID: w.ID, Incarnation: w.Incarnation}})
+		case silent && w.LostMS == 0 && !o.Leaving:
+			why := "silent for more than " + seconds(Silence(nil, o, p.knobs.DetectWithin))
+			p.command(state.Command{Lose: &state.Lose{ID: w.ID, Incarnation: w.Incarnation, Why: why}})
+		case !silent && o.Heard && w.LostMS != 0:
+			p.command(state.Command{Find: &state.Find{ID: w.ID, Incarnation: w.Incarnation}})
 		}
 	}
 }

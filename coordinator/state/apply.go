@@ -49,6 +49,10 @@ func Apply(s *State, index uint64, c Command) (*State, Result) {
 		t.result.Err = t.scale(*c.Scale)
 	case c.Delete != nil:
 		t.result.Err = t.delete(*c.Delete)
+	case c.Lose != nil:
+		t.result.Err = t.lose(*c.Lose)
+	case c.Find != nil:
+		t.result.Err = t.find(*c.Find)
 	case c.Wait != nil:
 		t.result.Err = t.wait(*c.Wait)
 	case c.Start != nil:
@@ -62,6 +66,7 @@ func Apply(s *State, index uint64, c Command) (*State, Result) {
 	default:
 		t.result.Err = fmt.Errorf("apply command %d: it holds nothing: %w", index, ErrInvalid)
 	}
+	t.drained(s)
 	return t.next, t.result
 }
 

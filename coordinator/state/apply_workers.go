@@ -14,13 +14,13 @@ func (t *transition) register(w Worker) error {
 	if w.ID == "" || len(w.Numerics) == 0 {
 		return fmt.Errorf("register worker %q with numerics %v: both are needed: %w", w.ID, w.Numerics, ErrInvalid)
 	}
-	w.RegisteredMS, w.Replaced = t.nowMS, nil
+	w.RegisteredMS, w.LostMS, w.Replaced = t.nowMS, 0, nil
 	old, known := t.next.Workers[w.ID]
 	switch {
 	case !known:
 		t.worker(w.ID, EventRegistered, "registered with incarnation %d", w.Incarnation)
 	case old.Incarnation == w.Incarnation:
-		w.RegisteredMS, w.Replaced = old.RegisteredMS, old.Replaced
+		w.RegisteredMS, w.LostMS, w.Replaced = old.RegisteredMS, old.LostMS, old.Replaced
 	case slices.Contains(old.Replaced, w.Incarnation):
 		return fmt.Errorf("register worker %q, incarnation %d: incarnation %d has its place: %w", w.ID, w.Incarnation, old.Incarnation, ErrReplaced)
 	default:
@@ -45,6 +45,54 @@ func (t *transition) forget(c Forget) error {
 	return nil
 }
 
+// process is a worker process that may be changed.
+func (t *transition) process(verb, id string, incarnation uint64) (*Worker, error) {
+	old, known := t.next.Workers[id]
+	if !known || old.Incarnation != incarnation {
+		return nil, fmt.Errorf("%s worker %q, incarnation %d: %w", verb, id, incarnation, ErrNoWorker)
+	}
+	w := *old
+	t.next.Workers[id] = &w
+	return &w, nil
+}
+
+func (t *transition) lose(c Lose) error {
+	w, err := t.process("lose", c.ID, c.Incarnation)
+	if err == nil && w.LostMS == 0 {
+		w.LostMS = t.nowMS
+		t.worker(c.ID, EventLost, "lost: %s", c.Why)
+	}
+	return err
+}
+
+func (t *transition) find(c Find) error {
+	w, err := t.process("find", c.ID, c.Incarnation)
+	if err == nil && w.LostMS != 0 {
+		w.LostMS = 0
+		t.worker(c.ID, EventFound, "heard again")
+	}
+	return err
+}
+
+// drained notes which draining workers had a job in the state before and have none now.
+func (t *transition) drained(before *State) {
+	for _, id := range slices.Sorted(maps.Keys(t.next.Cordons)) {
+		if t.next.Cordons[id].Drain && before.busy(id) && !t.next.busy(id) {
+			t.worker(id, EventDrained, "drained: no job has it any more")
+		}
+	}
+}
+
+// busy tells whether a job has the worker of an id.
+func (s *State) busy(id string) bool {
+	w := s.Workers[id]
+	if w == nil {
+		return false
+	}
+	job, _ := s.Assigned(id, w.Incarnation)
+	return job != nil
+}
+
 // cordon keeps a worker id from new work. What is asked twice is done once; a drain is not weakened.
 func (t *transition) cordon(c Cordoning) error {
 	old, cordoned := t.next.Cordons[c.Worker]
@@ -55,8 +103,12 @@ func (t *transition) cordon(c Cordoning) error {
 		return nil
 	}
 	t.setCordon(c.Worker, &Cordon{Drain: c.Drain, SinceMS: t.nowMS})
-	if c.Drain {
+	switch {
+	case c.Drain && t.next.busy(c.Worker):
 		t.worker(c.Worker, EventDraining, "draining: no new work, and its job goes on without it")
+		return nil
+	case c.Drain:
+		t.worker(c.Worker, EventDrained, "drained: no new work, and it has no job")
 		return nil
 	}
 	t.worker(c.Worker, EventCordoned, "cordoned: no new work")

@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// CommandVersion is the newest version of the commands that this package writes and reads. Version 2 has added Cordon, Uncordon, Wait, Reform,
-// Scale, Delete and selectors.
+// CommandVersion is the newest version of the commands that this package writes and reads. Version 2 has added Cordon, Uncordon, Wait, Lose, Find,
+// Reform, Scale, Delete and selectors.
 const CommandVersion = 2
 
 // Command is one change that the coordinators agree on. Exactly one of the pointers is set. It is written to the Raft log as JSON.
@@ -24,6 +24,8 @@ type Command struct {
 	Cordon        *Cordoning     `json:"cordon,omitempty"`
 	Uncordon      *Uncordon      `json:"uncordon,omitempty"`
 	Wait          *Wait          `json:"wait,omitempty"`
+	Lose          *Lose          `json:"lose,omitempty"`
+	Find          *Find          `json:"find,omitempty"`
 	Reform        *Reform        `json:"reform,omitempty"`
 	Scale         *Scale         `json:"scale,omitempty"`
 	Delete        *Delete        `json:"delete,omitempty"`
@@ -60,7 +62,7 @@ type Cancel struct {
 	Final *Final `json:"final,omitempty"`
 }
 
-// Register announces a worker process; it replaces another process of the same id. RegisteredMS and Replaced are ignored.
+// Register announces a worker process; it replaces another process of the same id. What Apply itself sets is ignored.
 type Register struct {
 	Worker Worker `json:"worker"`
 }
@@ -115,6 +117,19 @@ type EndGeneration struct {
 	Reason     string   `json:"reason,omitempty"`
 	Blameless  bool     `json:"blameless,omitempty"` // it does not count as fruitless: a worker left because it was asked to
 	Final      *Final   `json:"final,omitempty"`
+}
+
+// Lose notes that a worker process has fallen silent.
+type Lose struct {
+	ID          string `json:"id"`
+	Incarnation uint64 `json:"incarnation"`
+	Why         string `json:"why"`
+}
+
+// Find notes that a worker process was heard again after Lose.
+type Find struct {
+	ID          string `json:"id"`
+	Incarnation uint64 `json:"incarnation"`
 }
 
 // Reform has the current generation of a job store a checkpoint at the next step boundary and stop, so that the next one takes its place and
@@ -176,7 +191,7 @@ type MemberFigure struct {
 // version is the oldest version that knows what c holds. Coordinators of an older program can follow a log for as long as nobody uses what
 // they do not know.
 func (c Command) version() int {
-	newer := c.Cordon != nil || c.Uncordon != nil || c.Wait != nil || c.Reform != nil || c.Scale != nil || c.Delete != nil
+	newer := c.Cordon != nil || c.Uncordon != nil || c.Wait != nil || c.Lose != nil || c.Find != nil || c.Reform != nil || c.Scale != nil || c.Delete != nil
 	if newer || (c.Submit != nil && len(c.Submit.Need.Selector) > 0) {
 		return 2
 	}

@@ -36,19 +36,24 @@ const (
 
 	EventRegistered EventReason = "Registered"
 	EventReplaced   EventReason = "Replaced" // by another process of the same id
+	EventLost       EventReason = "Lost"     // it has fallen silent
+	EventFound      EventReason = "Found"    // it was heard again
 	EventForgotten  EventReason = "Forgotten"
 	EventCordoned   EventReason = "Cordoned"
 	EventDraining   EventReason = "Draining"
+	EventDrained    EventReason = "Drained" // no job has it any more
 	EventUncordoned EventReason = "Uncordoned"
 )
 
 // Warning tells whether something went wrong.
 func (r EventReason) Warning() bool {
-	return r == EventFailed || r == EventCorrupt || r == EventSuspended
+	return r == EventFailed || r == EventCorrupt || r == EventSuspended || r == EventLost
 }
 
-// routine tells whether events of this reason come again and again in a healthy job.
-func (r EventReason) routine() bool { return r == EventCheckpoint || r == EventEvaluated }
+// routine tells whether events of this reason may come again and again, and must not push out the others.
+func (r EventReason) routine() bool {
+	return r == EventCheckpoint || r == EventEvaluated || r == EventCorrupt || r == EventWaiting
+}
 
 // Event is something that happened to a job or worker.
 type Event struct {

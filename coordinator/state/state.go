@@ -197,6 +197,7 @@ type Worker struct {
 	Cores        int               `json:"cores,omitempty"`
 	Host         string            `json:"host,omitempty"`
 	RegisteredMS int64             `json:"registered_ms"`
+	LostMS       int64             `json:"lost_ms,omitempty"`  // when it was noted that it has fallen silent; 0 while it is heard
 	Replaced     []uint64          `json:"replaced,omitempty"` // the newest incarnations that this one has replaced, newest last
 }
 
