@@ -45,7 +45,8 @@ type trainer struct {
 	ledgerLoss    float64 // sum since then
 	ledgerSteps   uint64  // steps since then with a loss
 	ledgerSkips   uint64
-	checkpointed  uint64 // step of the newest checkpoint known; valid with hasCheckpoint
+	chanceLoss    float64 // of a model that tells no sample from another; 0: the task does not say
+	checkpointed  uint64  // step of the newest checkpoint known; valid with hasCheckpoint
 	hasCheckpoint bool
 	rate          rate
 }
@@ -225,6 +226,7 @@ func (t *trainer) oneStep(ctx context.Context, batch *loaded) error {
 	t.SkippedInRow = 0
 	t.LossSum += metrics["loss"]
 	t.LossSteps++
+	t.chanceLoss = metrics["chanceLoss"]
 	t.ledgerLoss += metrics["loss"]
 	t.ledgerSteps++
 	t.rate.observe(t.Step)
@@ -253,9 +255,7 @@ func (t *trainer) update(ctx context.Context, group string) error {
 // afterStep does what is due at this step: epoch, ledger, checkpoint, evaluation.
 func (t *trainer) afterStep(ctx context.Context) error {
 	if t.source.endsEpoch(t.Step) {
-		t.EpochLosses = append(t.EpochLosses, t.LossSum/math.Max(float64(t.LossSteps), 1))
-		t.LossSum, t.LossSteps = 0, 0
-		t.session.report.update(false, func(m *sslctlv1.HeartbeatRequest) { m.EpochLosses = slices.Clone(t.EpochLosses) })
+		t.endEpoch()
 	}
 	due := t.source.due(t.session.job.Spec, t.Step, len(t.EpochLosses))
 	if due.commit {
@@ -278,6 +278,18 @@ func (t *trainer) afterStep(ctx context.Context) error {
 		hook(t.session.assignment.JobUid, t.session.assignment.Generation, t.Step, int(t.session.assignment.Rank))
 	}
 	return nil
+}
+
+// endEpoch notes the epoch's mean loss, and warns where it is what chance has: within 1 %, nothing was learned in it.
+func (t *trainer) endEpoch() {
+	mean := t.LossSum / math.Max(float64(t.LossSteps), 1)
+	t.EpochLosses = append(t.EpochLosses, mean)
+	t.LossSum, t.LossSteps = 0, 0
+	t.session.report.update(false, func(m *sslctlv1.HeartbeatRequest) { m.EpochLosses = slices.Clone(t.EpochLosses) })
+	if t.session.assignment.Rank == 0 && mean >= 0.99*t.chanceLoss && t.chanceLoss > 0 {
+		t.log.Warn("the loss stays where a model has it that tells no sample from another: it does not learn; see whether lr and temperature are usable and the projector has batch norm",
+			zap.Int("epoch", len(t.EpochLosses)), zap.Float64("loss", mean), zap.Float64("chance_loss", t.chanceLoss))
+	}
 }
 
 // commit computes the digest of the whole state, compares it between the ranks, and hands in a ledger entry.

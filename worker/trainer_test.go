@@ -15,6 +15,7 @@ import (
 	"github.com/sslctl/sslctl/pkg/task"
 	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 	"golang.org/x/sync/errgroup"
 	"gorgonia.org/tensor"
 )
@@ -292,5 +293,24 @@ func TestALedgerEntry(t *testing.T) {
 	ledger := tr.session.report.snapshot().Ledger
 	if len(ledger) != 1 || ledger[0].FirstStep != 0 || ledger[0].LastStep != 4 || ledger[0].MeanLoss != 3 || ledger[0].Skipped != 1 || ledger[0].Digest != again {
 		t.Errorf("ledger %v", ledger)
+	}
+}
+
+func TestALossThatStaysAtChanceIsToldInWords(t *testing.T) {
+	for _, c := range []struct {
+		loss, chance float64
+		told         bool
+	}{{6.23, 6.236, true}, {5.5, 6.236, false}, {6.23, 0, false}} {
+		tr := testTrainer(t)
+		core, logs := observer.New(zap.WarnLevel)
+		tr.log = zap.New(core)
+		tr.task = &scripted{step: func() (task.Metrics, error) { return task.Metrics{"loss": c.loss, "chanceLoss": c.chance}, nil }}
+		if err := tr.oneStep(t.Context(), &loaded{}); err != nil {
+			t.Fatal(err)
+		}
+		tr.endEpoch()
+		if told := logs.FilterMessageSnippet("does not learn").Len() == 1; told != c.told || len(tr.EpochLosses) != 1 || tr.EpochLosses[0] != c.loss {
+			t.Errorf("%+v: told %v, losses %v", c, told, tr.EpochLosses)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package task_test
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"testing"
@@ -28,7 +29,7 @@ var cases = []task.Config{
 	{Name: "mocov3", Temperature: 0.2, Momentum: 0.9},
 }
 
-// outcome is all that a run leaves: losses and every tensor of every virtual rank, as text of exact values.
+// outcome is all that a run leaves: losses and every tensor of every virtual rank, as its bits.
 type outcome struct {
 	losses   [steps]float64
 	tensors  map[string]string
@@ -105,7 +106,11 @@ func trainOn(ctx context.Context, c task.Config, ring *allreduce.Group, out *out
 		if v.Place == task.PerVirtualRank {
 			name = fmt.Sprint(name, "@", v.VirtualRank)
 		}
-		out.tensors[name] = fmt.Sprintf("%x", v.Value.Data())
+		bits, err := binary.Append(nil, binary.LittleEndian, v.Value.Data())
+		if err != nil {
+			return err
+		}
+		out.tensors[name] = string(bits)
 	}
 	return nil
 }

@@ -44,10 +44,10 @@ func (s *instanceSoftmax) share(i int) []float32 {
 	return s.parts[i].O
 }
 
-func (s *instanceSoftmax) begin()          {}
-func (s *instanceSoftmax) calibrate() bool { return false }
-func (s *instanceSoftmax) finish(Metrics)  {}
-func (s *instanceSoftmax) state() []Var    { return nil }
+func (s *instanceSoftmax) begin()           {}
+func (s *instanceSoftmax) calibrate() bool  { return false }
+func (s *instanceSoftmax) finish(m Metrics) { m["chanceLoss"] = keyed.Log(float64(s.task.drawn + 1)) }
+func (s *instanceSoftmax) state() []Var     { return nil }
 
 // normalizerMomentum is the share of the running Z that a step keeps.
 const normalizerMomentum = 0.9

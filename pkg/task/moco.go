@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/sslctl/sslctl/pkg/keyed"
 	"github.com/sslctl/sslctl/pkg/memorybank"
 	"github.com/sslctl/sslctl/pkg/objective"
 	"github.com/sslctl/sslctl/pkg/simd"
@@ -105,7 +106,10 @@ func (t *moco) Step(ctx context.Context, g Group, step uint64, own []Batch, upda
 	for i, b := range own {
 		t.bank[i].Append(t.key.unit(i), b.Positions, step)
 	}
-	return Metrics{"loss": merged.Loss, "positiveSimilarity": merged.Positive, "bank.stalenessMean": staleness}, nil
+	return Metrics{
+		"loss": merged.Loss, "chanceLoss": keyed.Log(float64(t.config.BankSize + 1)), "positiveSimilarity": merged.Positive,
+		"bank.stalenessMean": staleness,
+	}, nil
 }
 
 // embed makes each owned virtual rank's unit queries and keys.

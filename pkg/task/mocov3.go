@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/sslctl/sslctl/pkg/keyed"
 	"github.com/sslctl/sslctl/pkg/objective"
 	"github.com/sslctl/sslctl/pkg/simd"
 )
@@ -103,9 +104,10 @@ func (t *mocov3) measure(ctx context.Context, g Group, step uint64) (Metrics, er
 		positive += float64(all[1][i])
 	}
 	b := float64(t.env.GlobalBatch)
-	loss *= 2 * t.config.Temperature / b
+	scale := 2 * t.config.Temperature
+	loss *= scale / b
 	if math.IsNaN(loss) || math.IsInf(loss, 0) {
 		return nil, lossNotFinite(step)
 	}
-	return Metrics{"loss": loss, "positiveSimilarity": positive / (2 * b)}, nil
+	return Metrics{"loss": loss, "chanceLoss": 2 * scale * keyed.Log(b), "positiveSimilarity": positive / (2 * b)}, nil
 }

@@ -3,6 +3,7 @@ package task
 import (
 	"context"
 
+	"github.com/sslctl/sslctl/pkg/keyed"
 	"github.com/sslctl/sslctl/pkg/objective"
 	"github.com/sslctl/sslctl/pkg/simd"
 )
@@ -58,7 +59,7 @@ func (t *simclr) Step(ctx context.Context, g Group, step uint64, own []Batch, up
 		return nil, err
 	}
 	observe(statistics, t.env.VirtualRanks, t.encoder.branch)
-	return Metrics{"loss": loss, "positiveSimilarity": positive}, nil
+	return Metrics{"loss": loss, "chanceLoss": keyed.Log(float64(2*t.env.GlobalBatch - 1)), "positiveSimilarity": positive}, nil
 }
 
 // contrast gathers the rows of all virtual ranks, first views before second ones, and lse of each.

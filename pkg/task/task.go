@@ -70,7 +70,8 @@ type Group interface {
 	Max(ctx context.Context, own []*tensor.Dense) (*tensor.Dense, error)
 }
 
-// Metrics are figures of one step, the same on every rank: "loss" always, others by task.
+// Metrics are figures of one step, the same on every rank: "loss" always, others by task. "chanceLoss" is the loss of a model to which all
+// samples look alike.
 type Metrics map[string]float64
 
 // Task is one objective with its state.
