@@ -57,7 +57,7 @@ func newInstDisc(c Config, e Environment) (Task, error) {
 	case c.Negatives < 1:
 		return nil, fmt.Errorf("make task instdisc: %d negatives, expected at least 1", c.Negatives)
 	case e.Samples < 2*uint64(e.VirtualRanks):
-		return nil, fmt.Errorf("make task instdisc: a data set of %d samples for %d virtual ranks, expected at least 2 samples for each", e.Samples, e.VirtualRanks)
+		return nil, fmt.Errorf("make task instdisc: a data set of %d samples for %d virtual ranks, expected at least 2 samples for each: add samples or lower the number of virtual ranks", e.Samples, e.VirtualRanks)
 	}
 	t := &instdisc{
 		config: c, env: e, width: e.Model.OutDim(), drawn: int(min(uint64(c.Negatives), e.Samples)),
