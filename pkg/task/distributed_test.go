@@ -36,8 +36,17 @@ type outcome struct {
 	gradient []float32 // of the first step, summed
 }
 
-// run trains for a few steps on a ring of some workers in this process.
-func run(t *testing.T, c task.Config, workers int) outcome {
+// leg is a part of a run: steps [from, to), from the state that another leg has left or, where that is nil, from the beginning.
+type leg struct {
+	from, to uint64
+	state    map[string]string
+}
+
+// whole is a run of all steps.
+var whole = leg{to: steps}
+
+// run trains on a ring of some workers in this process.
+func run(t *testing.T, c task.Config, workers int, l leg) outcome {
 	t.Helper()
 	network := &allreducetest.Network{}
 	all := make([]outcome, workers)
@@ -52,7 +61,7 @@ func run(t *testing.T, c task.Config, workers int) outcome {
 			if err := ring.Join(ctx); err != nil {
 				return err
 			}
-			return trainOn(ctx, c, ring, &all[rank])
+			return trainOn(ctx, c, ring, l, &all[rank])
 		})
 	}
 	if err := group.Wait(); err != nil {
@@ -73,14 +82,17 @@ func run(t *testing.T, c task.Config, workers int) outcome {
 	return merged
 }
 
-func trainOn(ctx context.Context, c task.Config, ring *allreduce.Group, out *outcome) error {
+func trainOn(ctx context.Context, c task.Config, ring *allreduce.Group, l leg, out *outcome) error {
 	lo, hi := ring.Owned()
 	made, err := build(c, lo, hi)
 	if err != nil {
 		return err
 	}
+	if err := restore(made, l.state); err != nil {
+		return err
+	}
 	trained := made.Trained()[0]
-	for step := range uint64(steps) {
+	for step := l.from; step < l.to; step++ {
 		ring.SetStep(step)
 		metrics, err := made.Step(ctx, ring, step, views(step, lo, hi), func(ctx context.Context, _ string) error {
 			total, err := ring.Sum(ctx, trained.Grads)
@@ -102,17 +114,34 @@ func trainOn(ctx context.Context, c task.Config, ring *allreduce.Group, out *out
 	}
 	out.tensors = map[string]string{}
 	for _, v := range made.State() {
-		name := v.Name
-		if v.Place == task.PerVirtualRank {
-			name = fmt.Sprint(name, "@", v.VirtualRank)
-		}
 		bits, err := binary.Append(nil, binary.LittleEndian, v.Value.Data())
 		if err != nil {
 			return err
 		}
-		out.tensors[name] = string(bits)
+		out.tensors[key(v)] = string(bits)
 	}
 	return nil
+}
+
+// key tells a tensor from all others of all virtual ranks.
+func key(v task.Var) string {
+	if v.Place == task.PerVirtualRank {
+		return fmt.Sprint(v.Name, "@", v.VirtualRank)
+	}
+	return v.Name
+}
+
+// restore overwrites the state of a task, as a checkpoint does.
+func restore(t task.Task, state map[string]string) error {
+	if state == nil {
+		return nil
+	}
+	for _, v := range t.State() {
+		if _, err := binary.Decode([]byte(state[key(v)]), binary.LittleEndian, v.Value.Data()); err != nil {
+			return fmt.Errorf("restore %s: %w", key(v), err)
+		}
+	}
+	return t.Restored()
 }
 
 func build(c task.Config, lo, hi int) (task.Task, error) {
@@ -149,20 +178,24 @@ func views(step uint64, lo, hi int) []task.Batch {
 	return out
 }
 
-// The central promise in small: any number of workers ends with the same bits in every tensor, bank shards included, and the first
-// gradient, summed in fixed point, is the one of the definition in float64.
+// The central promise in small: any number of workers ends with the same bits in every tensor, bank shards included, also where others go on
+// from the state alone; and the first gradient, summed in fixed point, is the one of the definition in float64.
 func TestAnyNumberOfWorkersGivesTheSameBits(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.Name, func(t *testing.T) {
-			want := run(t, c, 1)
+			want := run(t, c, 1, whole)
 			made, err := build(c, 0, ranks)
 			if err != nil {
 				t.Fatal(err)
 			}
 			againstTheDefinition(t, made, want)
 			for _, workers := range []int{2, 3, 5} {
-				sameBits(t, workers, run(t, c, workers), want)
+				sameBits(t, fmt.Sprint(workers, " workers"), run(t, c, workers, whole), want)
 			}
+			half := run(t, c, 2, leg{to: 1})
+			rest := run(t, c, 3, leg{from: 1, to: steps, state: half.tensors})
+			rest.losses[0], rest.gradient = half.losses[0], half.gradient
+			sameBits(t, "2 workers, then 3 from what those have left", rest, want)
 		})
 	}
 }
@@ -185,22 +218,22 @@ func againstTheDefinition(t *testing.T, made task.Task, got outcome) {
 	}
 }
 
-func sameBits(t *testing.T, workers int, got, want outcome) {
+func sameBits(t *testing.T, how string, got, want outcome) {
 	t.Helper()
 	if got.losses != want.losses {
-		t.Errorf("%d workers: losses %v, one worker %v", workers, got.losses, want.losses)
+		t.Errorf("%s: losses %v, one worker %v", how, got.losses, want.losses)
 	}
 	for i, g := range got.gradient {
 		if g != want.gradient[i] {
-			t.Fatalf("%d workers: gradient element %d is %v, with one worker %v", workers, i, g, want.gradient[i])
+			t.Fatalf("%s: gradient element %d is %v, with one worker %v", how, i, g, want.gradient[i])
 		}
 	}
 	for name, value := range want.tensors {
 		if got.tensors[name] != value {
-			t.Errorf("%d workers: %s differs", workers, name)
+			t.Errorf("%s: %s differs", how, name)
 		}
 	}
 	if len(got.tensors) != len(want.tensors) {
-		t.Errorf("%d workers hold %d tensors, one holds %d", workers, len(got.tensors), len(want.tensors))
+		t.Errorf("%s: %d tensors, one worker holds %d", how, len(got.tensors), len(want.tensors))
 	}
 }
