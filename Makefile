@@ -52,7 +52,7 @@ lint: tools ## gofmt, go vet, staticcheck, generated files, import law
 	$(SSLCTL_TOOLS)/bin/staticcheck $(GO_PACKAGES)
 	go test ./internal/archtest
 
-generate: ## regenerate protobuf code, assembly kernels and docs/job.md (needs protoc)
+generate: ## regenerate protobuf code, assembly kernels, docs/job.md and docs/metrics.md (needs protoc)
 	GOBIN=$(SSLCTL_TOOLS)/bin go install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
 	GOBIN=$(SSLCTL_TOOLS)/bin go install connectrpc.com/connect/cmd/protoc-gen-connect-go@v1.21.1
 	PATH=$(SSLCTL_TOOLS)/bin:$$PATH go generate ./...

@@ -7,6 +7,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/sslctl/sslctl/coordinator/state"
+	"github.com/sslctl/sslctl/internal/bus"
 	pb "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
 )
 
@@ -21,7 +22,7 @@ func (a *clusterService) GetCluster(context.Context, *connect.Request[pb.GetClus
 		return nil, err
 	}
 	res := &pb.GetClusterResponse{
-		Cluster: n.cfg.Cluster, LeaderId: n.cfg.ID, LeaderAddress: n.cfg.Advertise, NatsUrls: n.cfg.NATSURLs(),
+		Cluster: n.cfg.Cluster, LeaderId: n.cfg.ID, LeaderAddress: n.cfg.Advertise, NatsUrls: bus.Redact(n.cfg.NATSURLs()),
 		Term: n.raft.CurrentTerm(), AppliedIndex: n.raft.AppliedIndex(), Version: n.cfg.Version,
 	}
 	for _, member := range membersOf(n.raft).servers {

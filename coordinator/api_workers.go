@@ -65,8 +65,8 @@ func (a *workerService) heartbeat(m *pb.HeartbeatRequest) (res *pb.HeartbeatResp
 	switch {
 	case w != nil && slices.Contains(w.Replaced, m.Incarnation):
 		return nil, telemetry.HeartbeatRefused, connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf(
-			"worker %s, incarnation %d: a newer process, incarnation %d, has taken its id; end one of the two or give it another id: %w",
-			m.WorkerId, m.Incarnation, w.Incarnation, state.ErrReplaced))
+			"worker %s: a process on host %s that came later has taken its id; end one of the two, or give each an --id of its own",
+			m.WorkerId, w.Host))
 	case w == nil || w.Incarnation != m.Incarnation:
 		return &pb.HeartbeatResponse{RegisterAgain: true}, telemetry.HeartbeatUnknown, nil
 	}

@@ -60,6 +60,11 @@ type Config struct {
 // detectWithinLeast is the shortest DetectWithin: below it, scheduling and disks on a busy machine look like lost nodes.
 const detectWithinLeast = 100 * time.Millisecond
 
+// Check finds settings that cannot work, as far as that shows without the address and the disk, before anything is started with them.
+func (c Config) Check() error {
+	return c.complete() // of a copy
+}
+
 // complete fills in what was left out and checks the whole, all but what needs the listener or the disk.
 func (c *Config) complete() error {
 	c.Cluster = cmp.Or(c.Cluster, "default")
@@ -103,7 +108,7 @@ func (c *Config) complete() error {
 			return fmt.Errorf("%w: peer %s has the address %q, expected host:port: %w", ErrConfig, id, addr, err)
 		}
 		if other, taken := seen[addr]; taken {
-			return fmt.Errorf("%w: peers %s and %s have the same address %s", ErrConfig, other, id, addr)
+			return fmt.Errorf("%w: peers %s and %s have the same address %s; give each the address at which the others reach it", ErrConfig, other, id, addr)
 		}
 		seen[addr] = id
 	}

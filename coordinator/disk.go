@@ -51,12 +51,12 @@ func openDisk(dir, cluster, id string, log hclog.Logger) (*disk, error) {
 		return nil, fmt.Errorf("%w: the data folder %s is in use by another process; end it, or give coordinator %s a folder of its own", ErrConfig, dir, id)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: cannot open the log in the data folder %s of coordinator %s: %w", ErrConfig, dir, id, err)
+		return nil, fmt.Errorf("%w: cannot open the log in the data folder %s of coordinator %s: %w; restore the folder from a copy, or give an empty one", ErrConfig, dir, id, err)
 	}
 	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, snapshotsKept, log)
 	if err != nil {
 		store.Close()
-		return nil, fmt.Errorf("%w: cannot open the snapshots in the data folder %s of coordinator %s: %w", ErrConfig, dir, id, err)
+		return nil, fmt.Errorf("%w: cannot open the snapshots in the data folder %s of coordinator %s: %w; restore the folder from a copy, or give an empty one", ErrConfig, dir, id, err)
 	}
 	return &disk{log: store, snapshots: snapshots}, nil
 }

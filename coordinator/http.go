@@ -25,10 +25,12 @@ func (n *Node) startHTTP() {
 	api.Handle(sslctlv1connect.NewWorkerServiceHandler(&workerService{n}, options))
 	api.Handle(sslctlv1connect.NewClusterServiceHandler(&clusterService{n}, options))
 	api.Handle(sslctlv1connect.NewOperatorServiceHandler(&operatorService{n}, options))
+	api.Handle(sslctlv1connect.NewLogServiceHandler(&logService{n}, options))
 	all := http.NewServeMux()
 	telemetry.Handle(all, n.cfg.Registry, telemetry.Health{Alive: n.Err, Ready: n.ready}, n.cfg.Pprof)
 	for _, service := range []string{
 		sslctlv1connect.JobServiceName, sslctlv1connect.WorkerServiceName, sslctlv1connect.ClusterServiceName, sslctlv1connect.OperatorServiceName,
+		sslctlv1connect.LogServiceName,
 	} {
 		all.Handle("/"+service+"/", n.forward(api))
 	}

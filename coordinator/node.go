@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sslctl/sslctl/coordinator/state"
+	"github.com/sslctl/sslctl/internal/bus"
 	"github.com/sslctl/sslctl/internal/telemetry"
 )
 
@@ -28,6 +29,8 @@ type Node struct {
 	cfg       Config
 	log       *zap.Logger
 	metrics   *telemetry.CoordinatorMetrics
+	logs      *jobLogs
+	post      *bus.Post // takes lines of the log to the other coordinators, and brings those of everybody
 	fsm       *fsm
 	disk      *disk
 	mux       *mux
@@ -83,13 +86,15 @@ func Start(cfg Config) (*Node, error) {
 	}
 	cfg.address(ln)
 	n := &Node{
-		cfg: cfg, log: cfg.Logger.With(telemetry.Coordinator(cfg.ID)), done: make(chan struct{}), failed: make(chan struct{}),
+		cfg: cfg, logs: newJobLogs(), done: make(chan struct{}), failed: make(chan struct{}),
 	}
 	var err error
 	if n.metrics, err = telemetry.NewCoordinatorMetrics(cfg.Registry, cfg.ID, n.readMetrics); err != nil {
 		ln.Close()
 		return nil, fmt.Errorf("start coordinator %s: %w", cfg.ID, err)
 	}
+	n.post = n.newPost()
+	n.log = telemetry.WithJobLines(cfg.Logger, n.ownLine).With(telemetry.Coordinator(cfg.ID))
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.fsm = newFSM(n.applied, n.broken)
 	n.stream = &stream{id: cfg.ID, cluster: cfg.Cluster, advertise: cfg.Advertise, peers: maps.Clone(cfg.Peers), failed: map[string]error{}}
@@ -103,6 +108,7 @@ func Start(cfg Config) (*Node, error) {
 	n.startHTTP()
 	n.goes(n.lead)
 	n.goes(n.followLeader)
+	n.goes(func() { n.post.Run(n.ctx) })
 	n.log.Info("coordinator listens", zap.Stringer("on", ln.Addr()), zap.String("as", cfg.Advertise), zap.String("peers", peerList(cfg.Peers)))
 	return n, nil
 }
@@ -197,9 +203,9 @@ func (n *Node) goes(f func()) {
 func (n *Node) applied(r state.Result) {
 	for _, e := range r.Events {
 		n.metrics.Events.WithLabelValues(string(e.Reason)).Inc()
-		fields := make([]zap.Field, 0, 3)
+		fields := []zap.Field{telemetry.Event(string(e.Reason))}
 		if e.Job != 0 {
-			fields = append(fields, telemetry.Job(fmt.Sprint(e.Job)))
+			fields = append(fields, telemetry.Job(fmt.Sprint(e.Job)), telemetry.JobName(e.Name), telemetry.Generation(e.Generation), telemetry.Step(e.Step))
 		}
 		if e.Worker != "" {
 			fields = append(fields, telemetry.Worker(e.Worker))

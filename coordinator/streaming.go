@@ -17,6 +17,7 @@ import (
 var streams = map[string]bool{
 	sslctlv1connect.JobServiceWatchProcedure:           true,
 	sslctlv1connect.ClusterServiceWatchEventsProcedure: true,
+	sslctlv1connect.LogServiceTailProcedure:            true,
 }
 
 // streamed answers a request here if this node leads, and else by what the leader answers: open asks it there.

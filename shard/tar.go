@@ -39,10 +39,11 @@ type visitor struct {
 // indexTar reads one tar from beginning to end. object names it in errors. It fills in Kinds, Samples and Skipped.
 func indexTar(r io.Reader, object string, v visitor) (*Index, error) {
 	buffered := bufio.NewReaderSize(r, 256<<10)
-	if start, _ := buffered.Peek(6); packed(start) != nil { // a read error comes again below
-		return nil, packed(start).refuse(object)
+	start, _ := buffered.Peek(24) // a read error comes again below
+	if p := packed(start); p != nil {
+		return nil, p.refuse(object)
 	}
-	m := &meter{r: buffered}
+	m := &meter{r: buffered, start: string(start)}
 	b := builder{index: &Index{}, kinds: map[string]uint32{}, begins: map[string]int64{}}
 	t := tar.NewReader(m)
 	for {
@@ -56,7 +57,7 @@ func indexTar(r io.Reader, object string, v visitor) (*Index, error) {
 			return b.index, checkRest(m, object)
 		}
 		if err != nil {
-			return nil, tarError(object, m.pos, err)
+			return nil, tarError(object, m, err)
 		}
 		key, member, ok := splitName(h.Name)
 		switch {
@@ -81,11 +82,11 @@ func indexTar(r io.Reader, object string, v visitor) (*Index, error) {
 		isMember := h.Typeflag == tar.TypeReg && ok
 		if isMember && v.member != nil {
 			if err := v.member(key, member, h.Size, t); err != nil {
-				return nil, tarError(object, m.pos, err)
+				return nil, tarError(object, m, err)
 			}
 		}
 		if _, err := io.Copy(io.Discard, t); err != nil {
-			return nil, tarError(object, m.pos, err)
+			return nil, tarError(object, m, err)
 		}
 		if isMember {
 			b.end(m)
@@ -98,7 +99,7 @@ func indexTar(r io.Reader, object string, v visitor) (*Index, error) {
 func checkRest(m *meter, object string) error {
 	end := m.pos
 	if _, err := io.Copy(io.Discard, m); err != nil {
-		return tarError(object, m.pos, err)
+		return tarError(object, m, err)
 	}
 	if m.written {
 		return fmt.Errorf("%w: %s goes on behind its end-of-archive mark at byte %d: is it several archives in one file? Join them with tar --concatenate, or name them one by one", ErrFormat, object, end)
@@ -109,14 +110,18 @@ func checkRest(m *meter, object string) error {
 func isLink(h *tar.Header) bool { return h.Typeflag == tar.TypeLink || h.Typeflag == tar.TypeSymlink }
 
 // tarError tells a tar that ends too early from one that is none, and both from a failing transfer.
-func tarError(object string, pos int64, err error) error {
+func tarError(object string, m *meter, err error) error {
+	begins := ""
+	if m.pos <= block { // not even the first header is one
+		begins = fmt.Sprintf(" (it begins with %q)", m.start)
+	}
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%w: %s ends at byte %d inside a member; copy or pack it again", ErrTruncated, object, pos)
+		return fmt.Errorf("%w: %s ends at byte %d inside a member%s; copy or pack it again", ErrTruncated, object, m.pos, begins)
 	case errors.Is(err, tar.ErrHeader), errors.Is(err, tar.ErrFieldTooLong):
-		return fmt.Errorf("%w: %s has no tar header before byte %d: %w; shards are plain tar files", ErrFormat, object, pos, err)
+		return fmt.Errorf("%w: %s has no tar header before byte %d%s: %w; shards are plain tar files", ErrFormat, object, m.pos, begins, err)
 	}
-	return fmt.Errorf("index %s at byte %d: %w", object, pos, err)
+	return fmt.Errorf("index %s at byte %d: %w", object, m.pos, err)
 }
 
 // isSparse finds the PAX forms of sparse files, whose bytes are not what a range of the tar holds.
@@ -187,6 +192,7 @@ func (b *builder) finish() {
 // header behind the mark goes on with the sample is known only after it was read.
 type meter struct {
 	r       io.Reader
+	start   string // the first bytes, for errors
 	pos     int64
 	mark    int64   // where the next header begins
 	sample  uint32  // from the open sample's begin on

@@ -72,13 +72,22 @@ func call[T any](ctx context.Context, c *coordinators, timeout time.Duration, do
 		}
 		switch connect.CodeOf(err) {
 		case connect.CodeInvalidArgument, connect.CodeFailedPrecondition, connect.CodePermissionDenied, connect.CodeUnimplemented:
-			return nil, fmt.Errorf("%s at coordinator %s: %w", doing, c.addresses[c.current], err)
+			return nil, &refusal{doing + " at coordinator " + c.addresses[c.current], err}
 		}
 		failures = append(failures, c.addresses[c.current]+": "+reason(err))
 		c.current = (c.current + 1) % len(c.clients)
 	}
 	return nil, fmt.Errorf("%s: %w: %s", doing, errNoCoordinator, strings.Join(failures, ", "))
 }
+
+// refusal is a coordinator's final answer, in its words: without the name of the code that it came with.
+type refusal struct {
+	doing string
+	api   error
+}
+
+func (r *refusal) Error() string { return r.doing + ": " + reason(r.api) }
+func (r *refusal) Unwrap() error { return r.api }
 
 // reason is what an error says beside the address and the protocol.
 func reason(err error) string {

@@ -3,6 +3,7 @@ package worker
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -95,6 +96,9 @@ func Export(ctx context.Context, specYAML []byte, uid string, step *uint64, w io
 	return manifest.Step, nil
 }
 
+// ErrNoCheckpoint is returned by Export when the checkpoint asked for is not there, or not complete.
+var ErrNoCheckpoint = errors.New("no complete checkpoint")
+
 // pick finds the checkpoint of a step, or the newest.
 func pick(ctx context.Context, store bucket, step *uint64) (checkpoint.Manifest, error) {
 	complete, _, err := checkpoint.List(ctx, store)
@@ -102,7 +106,7 @@ func pick(ctx context.Context, store bucket, step *uint64) (checkpoint.Manifest,
 		return checkpoint.Manifest{}, err
 	}
 	if len(complete) == 0 {
-		return checkpoint.Manifest{}, fmt.Errorf("%s holds no complete checkpoint yet; the first one comes after spec.checkpoint.everySteps steps", store.URI())
+		return checkpoint.Manifest{}, fmt.Errorf("%s holds %w; the first one comes after spec.checkpoint.everySteps steps", store.URI(), ErrNoCheckpoint)
 	}
 	if step == nil {
 		return complete[len(complete)-1], nil
@@ -114,5 +118,5 @@ func pick(ctx context.Context, store bucket, step *uint64) (checkpoint.Manifest,
 		}
 		have = append(have, strconv.FormatUint(m.Step, 10))
 	}
-	return checkpoint.Manifest{}, fmt.Errorf("%s holds no checkpoint of step %d; it has those of steps %s", store.URI(), *step, strings.Join(have, ", "))
+	return checkpoint.Manifest{}, fmt.Errorf("%s holds %w of step %d; it has those of steps %s", store.URI(), ErrNoCheckpoint, *step, strings.Join(have, ", "))
 }

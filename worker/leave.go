@@ -33,7 +33,7 @@ func (a *agent) leave() {
 	if a.session != nil {
 		a.session.stop("the worker shuts down")
 	}
-	if a.registered == nil {
+	if a.registered.Load() == nil || a.replaced {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), a.config.Timeout)

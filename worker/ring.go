@@ -45,7 +45,9 @@ func (s *session) join(ctx context.Context) (*ring, error) {
 	bounded, cancel := context.WithTimeoutCause(ctx, joinPatience*within, fmt.Errorf("the other ranks did not come within %v", joinPatience*within))
 	defer cancel()
 	s.report.phase(sslctlv1.Phase_PHASE_PREPARING, "connecting to NATS")
-	conn, err := bus.Connect(bounded, s.agent.natsURLs(s.registered), s.agent.config.ID, s.log)
+	conn, err := bus.Connect(bounded, s.agent.natsURLs(s.registered), s.agent.config.ID, s.log, func(err error) {
+		s.report.phase(sslctlv1.Phase_PHASE_PREPARING, fmt.Sprintf("trying again: %v", err))
+	})
 	if err != nil {
 		return nil, fmt.Errorf("join generation %d: %w", a.Generation, err)
 	}

@@ -53,7 +53,7 @@ type session struct {
 func startSession(ctx context.Context, a *agent, assignment *sslctlv1.Assignment) *session {
 	ctx, cancel := context.WithCancelCause(ctx)
 	s := &session{
-		agent: a, registered: a.registered, assignment: assignment, report: newReport(assignment, a.kick), cancel: cancel, done: make(chan struct{}),
+		agent: a, registered: a.registered.Load(), assignment: assignment, report: newReport(assignment, a.kick), cancel: cancel, done: make(chan struct{}),
 		log: a.config.Logger.With(telemetry.Job(assignment.JobUid), telemetry.JobName(assignment.JobName),
 			telemetry.Generation(assignment.Generation), telemetry.Rank(assignment.Rank)),
 		metrics: a.metrics.Job(assignment.JobUid, assignment.JobName),

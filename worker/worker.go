@@ -11,15 +11,22 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"connectrpc.com/connect"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sslctl/sslctl/internal/bus"
 	"github.com/sslctl/sslctl/internal/telemetry"
 	"github.com/sslctl/sslctl/pkg/simd"
 	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
 	"go.uber.org/zap"
 )
+
+// ErrConfig is returned by Run when a setting cannot work.
+var ErrConfig = errors.New("worker settings")
 
 // Config is what a worker process is started with.
 type Config struct {
@@ -50,12 +57,14 @@ type agent struct {
 	client      *coordinators
 	metrics     *telemetry.WorkerMetrics
 	kick        chan struct{}
-	registered  *sslctlv1.RegisterResponse
-	every       time.Duration // between two heartbeats
-	silence     outage        // of the coordinators
+	registered  atomic.Pointer[sslctlv1.RegisterResponse] // nil before; atomic for those who log
+	post        *bus.Post                                 // takes the log lines about jobs to the coordinators
+	every       time.Duration                             // between two heartbeats
+	silence     outage                                    // of the coordinators
 	session     *session
 	sessions    context.Context   // of all sessions: they go on while the worker drains
 	leaving     bool              // wants no more work
+	replaced    bool              // a newer process has this worker's id: the coordinators know, and hear this one no more
 	newest      map[string]uint64 // newest generation seen, by job UID: what is older comes from a deposed leader
 
 	nats      sync.Mutex
@@ -66,7 +75,10 @@ type agent struct {
 // the configuration is unusable or the coordinators refuse the worker. While no coordinator answers it keeps trying and keeps training.
 func Run(ctx context.Context, c Config) error {
 	if c.ID == "" {
-		return errors.New("start worker: no id given; expected a name that is unique in the cluster")
+		return fmt.Errorf("%w: the worker has no id; give it a name that is unique in the cluster", ErrConfig)
+	}
+	if strings.ContainsAny(c.ID, " \t\n=,/") {
+		return fmt.Errorf("%w: worker id %q has a blank, an equals sign, a comma or a slash in it; use letters, digits and hyphens", ErrConfig, c.ID)
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 2 * time.Second
@@ -80,7 +92,6 @@ func Run(ctx context.Context, c Config) error {
 	if c.Readiness == nil {
 		c.Readiness = new(telemetry.Readiness)
 	}
-	c.Logger = c.Logger.With(telemetry.Worker(c.ID))
 	metrics, err := telemetry.NewWorkerMetrics(c.Registry, c.ID)
 	if err != nil {
 		return fmt.Errorf("start worker %s: %w", c.ID, err)
@@ -100,6 +111,8 @@ func Run(ctx context.Context, c Config) error {
 		config: c, incarnation: binary.LittleEndian.Uint64(id[:]) >> 1, client: client, metrics: metrics, kick: make(chan struct{}, 1),
 		newest: map[string]uint64{}, sessions: sessions,
 	}
+	closeLogs := a.openLogs()
+	defer closeLogs()
 	defer a.leave()
 	if err := a.register(ctx); err != nil {
 		return ignoreEnd(ctx, err)
@@ -163,17 +176,18 @@ func (a *agent) register(ctx context.Context) error {
 		response, err := a.client.register(ctx, request, a.config.Timeout)
 		if err == nil {
 			if response.HeartbeatMs == 0 || len(response.NatsUrls) == 0 {
-				return fmt.Errorf("register: the coordinator named no heartbeat interval or no NATS server (%v)", response)
+				return errors.New("register: the coordinator named no heartbeat interval or no NATS server; is it of this version?")
 			}
-			a.registered, a.every = response, time.Duration(response.HeartbeatMs)*time.Millisecond
+			a.registered.Store(response)
+			a.every = time.Duration(response.HeartbeatMs) * time.Millisecond
 			a.setReady("")
-			a.config.Logger.Info("registered", zap.Strings("nats", response.NatsUrls), zap.Uint64("incarnation", a.incarnation))
+			a.config.Logger.Info("registered", zap.Strings("nats", bus.Redact(response.NatsUrls)), zap.Uint64("incarnation", a.incarnation))
 			return nil
 		}
 		if !errors.Is(err, errNoCoordinator) {
 			return err
 		}
-		a.setReady("not registered: " + err.Error())
+		a.setReady(err.Error())
 		if silence.met(time.Now(), 0) {
 			a.config.Logger.Warn("cannot register; keeps trying", zap.Error(err))
 		}
@@ -202,6 +216,7 @@ func (a *agent) heartbeat(ctx context.Context) error {
 		}
 		return nil
 	case err != nil:
+		a.replaced = connect.CodeOf(err) == connect.CodeFailedPrecondition
 		return err
 	}
 	a.setReady("")

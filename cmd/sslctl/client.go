@@ -30,6 +30,7 @@ type endpoint struct {
 	jobs     sslctlv1connect.JobServiceClient
 	cluster  sslctlv1connect.ClusterServiceClient
 	operator sslctlv1connect.OperatorServiceClient
+	logs     sslctlv1connect.LogServiceClient
 }
 
 // client talks to the coordinators. It stays with the one that answered last, goes to the next when that one fails, and tries all of them
@@ -61,7 +62,8 @@ func newClient(addresses []string, timeout time.Duration) (*client, error) {
 			url = "http://" + a
 		}
 		c.endpoints = append(c.endpoints, endpoint{
-			a, sslctlv1connect.NewJobServiceClient(c.http, url), sslctlv1connect.NewClusterServiceClient(c.http, url), sslctlv1connect.NewOperatorServiceClient(c.http, url),
+			a, sslctlv1connect.NewJobServiceClient(c.http, url), sslctlv1connect.NewClusterServiceClient(c.http, url),
+			sslctlv1connect.NewOperatorServiceClient(c.http, url), sslctlv1connect.NewLogServiceClient(c.http, url),
 		})
 	}
 	if len(c.endpoints) == 0 {
@@ -89,8 +91,8 @@ func again(err error) bool {
 func call[T any](ctx context.Context, c *client, doing string, f func(context.Context, endpoint) (*connect.Response[T], error)) (*T, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, errUnreachable)
 	defer cancel()
+	failures := map[string]string{} // by address: why it did not answer
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		var failures []string
 		for range c.endpoints {
 			e := c.endpoints[c.current]
 			// One coordinator that accepts and then says nothing must leave time for the others.
@@ -106,7 +108,9 @@ func call[T any](ctx context.Context, c *client, doing string, f func(context.Co
 			if api := new(connect.Error); errors.As(err, &api) && !again(err) {
 				return nil, &apiError{doing, api}
 			}
-			failures = append(failures, e.address+": "+message(err))
+			if _, told := failures[e.address]; !told || connect.CodeOf(err) != connect.CodeDeadlineExceeded { // that it was cut short tells nothing new
+				failures[e.address] = message(err)
+			}
 			c.current = (c.current + 1) % len(c.endpoints)
 		}
 		select {
@@ -116,9 +120,20 @@ func call[T any](ctx context.Context, c *client, doing string, f func(context.Co
 				return nil, fmt.Errorf("%s: %w", doing, context.Canceled)
 			}
 			return nil, fmt.Errorf("%s: %w within %v (%s); are these the right addresses (--addr, SSLCTL_ADDR), and is a majority of the coordinators running?",
-				doing, errUnreachable, c.timeout, strings.Join(failures, ", "))
+				doing, errUnreachable, c.timeout, c.reasons(failures))
 		}
 	}
+}
+
+// reasons lists why the coordinators did not answer, in the order in which they were named.
+func (c *client) reasons(failures map[string]string) string {
+	var list []string
+	for _, e := range c.endpoints {
+		if why, tried := failures[e.address]; tried {
+			list = append(list, e.address+": "+why)
+		}
+	}
+	return strings.Join(list, ", ")
 }
 
 // message is the error without the name of the connect code and the address before it.
@@ -126,6 +141,9 @@ func message(err error) string {
 	var dial *net.OpError
 	if errors.As(err, &dial) && dial.Op == "dial" {
 		return dial.Err.Error()
+	}
+	if connect.CodeOf(err) == connect.CodeDeadlineExceeded {
+		return "it accepts the connection and does not answer in time"
 	}
 	if api := new(connect.Error); errors.As(err, &api) {
 		return api.Message()

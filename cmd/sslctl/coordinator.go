@@ -85,6 +85,17 @@ func runCoordinator(ctx context.Context, g *globals, o coordinatorOptions) error
 	if o.dataDir == "" {
 		o.dataDir = filepath.Join(".sslctl", "coordinator-"+o.id)
 	}
+	var urls []string
+	config := coordinator.Config{
+		ID: o.id, Cluster: o.cluster, Listen: o.listen, Advertise: o.advertise, Peers: o.peers, Join: o.join, DataDir: o.dataDir,
+		NATSURLs: func() []string { return urls }, DetectWithin: o.detectWithin, Version: version, Logger: log,
+	}
+	if err := config.Check(); err != nil {
+		return err
+	}
+	if err := bus.Check(o.nats); err != nil {
+		return fmt.Errorf("--nats: %w", err)
+	}
 	registry, err := telemetry.NewRegistry(version)
 	if err != nil {
 		return err
@@ -93,17 +104,16 @@ func runCoordinator(ctx context.Context, g *globals, o coordinatorOptions) error
 	if err != nil {
 		return fmt.Errorf("starting coordinator %s: %w", o.id, err)
 	}
-	urls, stopBus, err := startBus(o, listener.Addr(), log.With(telemetry.Coordinator(o.id)))
+	config.Listener = listener
+	var stopBus func()
+	urls, stopBus, err = startBus(o, listener.Addr(), log.With(telemetry.Coordinator(o.id)))
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	defer stopBus()
-	log.Info("coordinator starts", telemetry.Coordinator(o.id), zap.Strings("nats", urls))
-	return coordinator.Run(ctx, coordinator.Config{
-		ID: o.id, Cluster: o.cluster, Listener: listener, Advertise: o.advertise, Peers: o.peers, Join: o.join, DataDir: o.dataDir,
-		NATSURLs: func() []string { return urls }, DetectWithin: o.detectWithin, Version: version, Logger: log,
-		Registry: registry, Pprof: o.pprof,
-	})
+	log.Info("coordinator starts", telemetry.Coordinator(o.id), zap.Strings("nats", bus.Redact(urls)))
+	config.Registry, config.Pprof = registry, o.pprof
+	return coordinator.Run(ctx, config)
 }
 
 // startBus starts the embedded NATS server of a coordinator, unless external ones are named, and says where workers reach the bus.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
@@ -118,54 +117,25 @@ func (c *client) events(ctx context.Context, r *sslctlv1.ListEventsRequest) ([]*
 
 // followEvents calls show with each event, at another coordinator when one is lost. It ends with the job that the request names.
 func (c *client) followEvents(ctx context.Context, r *sslctlv1.WatchEventsRequest, show func(*sslctlv1.Event) error) error {
-	lost := time.Time{} // since when nobody answers
-	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		heard, err := c.followEventsOnce(ctx, r, show)
-		api := new(connect.Error)
-		switch {
-		case err == nil:
-			return nil
-		case ctx.Err() != nil:
-			return fmt.Errorf("following the events: %w", context.Canceled)
-		case !errors.As(err, &api):
-			return fmt.Errorf("following the events: %w", err)
-		case !again(err):
-			return &apiError{"following the events", api}
+	return c.stream(ctx, "following the events", watchPatience, func(ctx context.Context, e endpoint) (heard bool, err error) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		stream, err := e.cluster.WatchEvents(ctx, connect.NewRequest(r))
+		if err != nil {
+			return false, err
 		}
-		c.current = (c.current + 1) % len(c.endpoints)
-		if heard {
-			lost, wait = time.Time{}, 50*time.Millisecond
-		} else if lost.IsZero() {
-			lost = time.Now()
-		} else if time.Since(lost) > watchPatience {
-			return fmt.Errorf("following the events: %w for %v (%s)", errUnreachable, watchPatience, message(err))
+		defer func() {
+			// The stream is over or abandoned; what closing it says changes nothing.
+			_ = stream.Close()
+		}()
+		for stream.Receive() {
+			e := stream.Msg().Event
+			heard = true
+			if err := show(e); err != nil {
+				return true, err
+			}
+			r.AfterId, r.Limit = e.Id, 0 // what was shown is not asked for again
 		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-		}
-	}
-}
-
-// followEventsOnce follows at one coordinator until its stream ends or fails. What was shown is not asked for again.
-func (c *client) followEventsOnce(ctx context.Context, r *sslctlv1.WatchEventsRequest, show func(*sslctlv1.Event) error) (heard bool, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stream, err := c.endpoints[c.current].cluster.WatchEvents(ctx, connect.NewRequest(r))
-	if err != nil {
-		return false, err
-	}
-	defer func() {
-		// The stream is over or abandoned; what closing it says changes nothing.
-		_ = stream.Close()
-	}()
-	for stream.Receive() {
-		e := stream.Msg().Event
-		heard = true
-		if err := show(e); err != nil {
-			return true, err
-		}
-		r.AfterId, r.Limit = e.Id, 0
-	}
-	return heard, stream.Err()
+		return heard, stream.Err()
+	})
 }

@@ -11,8 +11,10 @@ import (
 	"github.com/sslctl/sslctl/coordinator"
 	"github.com/sslctl/sslctl/coordinator/snapshot"
 	"github.com/sslctl/sslctl/internal/blob"
+	"github.com/sslctl/sslctl/internal/bus"
 	"github.com/sslctl/sslctl/internal/jobspec"
 	"github.com/sslctl/sslctl/shard"
+	"github.com/sslctl/sslctl/worker"
 )
 
 // Exit codes. exitHelp documents them.
@@ -60,9 +62,14 @@ type usageError struct {
 func (e *usageError) Error() string { return fmt.Sprintf("%s; run %q", e.message, e.hint+" --help") }
 func (e *usageError) Unwrap() error { return errUsage }
 
+// inputError matches errInput and says nothing of it.
+type inputError struct{ error }
+
+func (e *inputError) Unwrap() []error { return []error{errInput, e.error} }
+
 // unusable are the errors of the parts that mean what errInput means: something that the user named cannot be used as it is.
 var unusable = []error{
-	errInput, jobspec.ErrInvalid, jobspec.ErrSecret, coordinator.ErrConfig,
+	errInput, jobspec.ErrInvalid, jobspec.ErrSecret, coordinator.ErrConfig, worker.ErrConfig, bus.ErrAddress,
 	blob.ErrURI, blob.ErrNotExist, blob.ErrNoBucket, blob.ErrDenied,
 	snapshot.ErrFormat, snapshot.ErrDamaged,
 	shard.ErrPattern, shard.ErrFormat, shard.ErrTruncated, shard.ErrCompressed, shard.ErrNoSamples,
@@ -96,7 +103,7 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.As(err, &ended):
 		return exitJobEnded
-	case errors.Is(err, shard.ErrExists):
+	case errors.Is(err, shard.ErrExists), errors.Is(err, worker.ErrNoCheckpoint):
 		return exitConflict
 	case matches(err, unusable):
 		return exitInvalid

@@ -89,7 +89,7 @@ const busWithin = 5 * time.Second
 func checkBus(urls []string, log *zap.Logger) error {
 	ctx, cancel := context.WithTimeout(context.Background(), busWithin)
 	defer cancel()
-	connection, err := bus.Connect(ctx, urls, "sslctl up", log)
+	connection, err := bus.Connect(ctx, urls, "sslctl up", log, nil)
 	if err != nil {
 		return fmt.Errorf("%w: --nats: %w", errInput, err)
 	}

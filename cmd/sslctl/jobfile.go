@@ -22,7 +22,7 @@ func (g *globals) readJob(file string, set []string) (*jobspec.Job, error) {
 		data, err = os.ReadFile(file)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the job file: %w: %w; expected a YAML file, or - for standard input", errInput, err)
+		return nil, &inputError{fmt.Errorf("reading the job file: %w; expected a YAML file, or - for standard input", err)}
 	}
 	job, err := jobspec.ParseNamed(name, data, set)
 	if err != nil {

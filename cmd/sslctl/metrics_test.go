@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +13,50 @@ import (
 	"github.com/prometheus/common/model"
 	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
 )
+
+// startTestGroup starts a cluster in this process, which ends with the test, as do the context and the client.
+func startTestGroup(t *testing.T, workers, coordinators int) (context.Context, *group, *client) {
+	t.Helper()
+	g := &globals{err: new(bytes.Buffer), timeout: 10 * time.Second, logFormat: "console"}
+	g.screen = &screen{w: g.err}
+	gr, err := g.startGroup(t.TempDir(), upOptions{workers: workers, coordinators: coordinators})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		http.DefaultClient.CloseIdleConnections()
+		if err := gr.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	c, err := newClient(gr.addresses, g.timeout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.close)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	if err := gr.awaitWorkers(ctx, c, workers); err != nil {
+		t.Fatal(err)
+	}
+	return ctx, gr, c
+}
+
+// submitTiny submits the job of tinyJob, with a checkpoint every so many steps.
+func submitTiny(ctx context.Context, t *testing.T, c *client, epochs string, everySteps int) *sslctlv1.Job {
+	t.Helper()
+	_, file := tinyJob(t, epochs)
+	job, err := new(globals).readJob(file, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	job.Spec.Checkpoint.EverySteps = everySteps
+	accepted, err := c.submit(ctx, &sslctlv1.SubmitRequest{SpecYaml: job.YAML()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return accepted
+}
 
 // scrape reads /metrics as Prometheus does.
 func scrape(t *testing.T, address string) map[string]*dto.MetricFamily {
@@ -52,39 +95,8 @@ func value(families map[string]*dto.MetricFamily, name string, labels ...string)
 
 // TestMetricsOfAJob scrapes a coordinator with two workers while a job runs and after its end: what a dashboard needs is there, and goes.
 func TestMetricsOfAJob(t *testing.T) {
-	dir, file := tinyJob(t, "1000000")
-	var stderr bytes.Buffer
-	g := &globals{err: &stderr, timeout: 10 * time.Second, logFormat: "console"}
-	g.screen = &screen{w: g.err}
-	job, err := g.readJob(file, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	job.Spec.Checkpoint.EverySteps, job.Spec.Checkpoint.URI = 10, "file://"+filepath.Join(dir, "checkpoints")
-	gr, err := g.startGroup(t.TempDir(), upOptions{workers: 2, coordinators: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		http.DefaultClient.CloseIdleConnections()
-		if err := gr.stop(); err != nil {
-			t.Error(err)
-		}
-	}()
-	c, err := newClient(gr.addresses, g.timeout)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.close()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if err := gr.awaitWorkers(ctx, c, 2); err != nil {
-		t.Fatal(err)
-	}
-	accepted, err := c.submit(ctx, &sslctlv1.SubmitRequest{SpecYaml: job.YAML()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	ctx, gr, c := startTestGroup(t, 2, 1)
+	accepted := submitTiny(ctx, t, c, "1000000", 10)
 	follow := func(done func(*sslctlv1.Job) bool) {
 		t.Helper()
 		if err := c.watch(ctx, accepted.Uid, done); err != nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,7 +36,7 @@ func start(t *testing.T, config ServerConfig) *Server {
 
 func connect(t *testing.T, urls ...string) *nats.Conn {
 	t.Helper()
-	c, err := Connect(within(t, 10*time.Second), urls, t.Name(), nil)
+	c, err := Connect(within(t, 10*time.Second), urls, t.Name(), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +144,11 @@ func TestConnectNamesEveryAddress(t *testing.T) {
 	}
 	nobody := "nats://user:secret@" + free.Addr().String()
 	free.Close()
-	_, err = Connect(within(t, 200*time.Millisecond), []string{nobody, "nats://127.0.0.1:1"}, "x", zap.NewNop())
+	var said []error
+	_, err = Connect(within(t, 200*time.Millisecond), []string{nobody, "nats://127.0.0.1:1"}, "x", zap.NewNop(), func(err error) { said = append(said, err) })
+	if len(said) != 1 || !strings.Contains(said[0].Error(), "127.0.0.1:1 (connection refused)") {
+		t.Errorf("while it waits it says %v", said)
+	}
 	if !errors.Is(err, ErrUnreachable) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("error %v, want ErrUnreachable and the deadline", err)
 	}
@@ -156,7 +161,7 @@ func TestConnectNamesEveryAddress(t *testing.T) {
 		t.Errorf("error %q shows the password", err)
 	}
 	for want, urls := range map[string][]string{"no address given": nil, "expected nats://host:port": {"localhost"}} {
-		if _, err := Connect(t.Context(), urls, "x", nil); !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), want) {
+		if _, err := Connect(t.Context(), urls, "x", nil, nil); !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), want) {
 			t.Errorf("Connect(%q): error %v, want ErrUnreachable with %q", urls, err, want)
 		}
 	}
@@ -173,7 +178,7 @@ func TestConnectWaitsForAServerThatStartsLater(t *testing.T) {
 	done := make(chan result, 1)
 	ctx := within(t, 10*time.Second)
 	go func() {
-		conn, err := Connect(ctx, []string{"nats://" + address}, "early", nil)
+		conn, err := Connect(ctx, []string{"nats://" + address}, "early", nil, nil)
 		done <- result{conn, err}
 	}()
 	start(t, ServerConfig{Name: "a", ClientListen: address})
@@ -259,4 +264,12 @@ func external(t *testing.T) string {
 		t.Fatalf("%s did not say where it listens within 20 s", path)
 	}
 	return ""
+}
+
+func TestSecretsOfAddressesAreHidden(t *testing.T) {
+	got := Redact([]string{"nats://10.0.0.1:4222", "nats://ann:pass@10.0.0.1:4222", "nats://s3cr3tT0ken@10.0.0.1:4222", "nats://ann:%zz@x"})
+	want := []string{"nats://10.0.0.1:4222", "nats://ann:xxxxx@10.0.0.1:4222", "nats://xxxxx@10.0.0.1:4222", "(unreadable address)"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }

@@ -15,6 +15,9 @@ import (
 // ErrUnreachable is returned when none of the servers let the client in.
 var ErrUnreachable = errors.New("cannot reach the message bus")
 
+// ErrAddress is returned for what is no address of a NATS server.
+var ErrAddress = errors.New("bad address of a NATS server")
+
 const (
 	// connectWithin bounds Connect when its context has no deadline of its own.
 	connectWithin = 10 * time.Second
@@ -25,15 +28,29 @@ const (
 	// A server's host that vanished without closing its connections is noticed after pingsOutstanding+1 unanswered pings.
 	pingInterval     = time.Second
 	pingsOutstanding = 2
+	// sayEvery is the time between two words on what is waited for.
+	sayEvery = 2 * time.Second
 	// writeWithin is how long one write to a server that does not read may block before the connection is given up.
 	writeWithin = 5 * time.Second
 )
 
+// Check finds the first of urls that is no address of a NATS server.
+func Check(urls []string) error {
+	for _, u := range urls {
+		if parsed, err := url.Parse(u); err != nil || parsed.Host == "" {
+			return fmt.Errorf("%w: %q; expected nats://host:port", ErrAddress, redact(u))
+		}
+	}
+	return nil
+}
+
 // Connect returns a client connection to the first of urls ("nats://host:port") that lets it in, trying all of them in turn until ctx
 // ends (10 s if ctx has no deadline). The connection learns the other servers of the cluster, and reconnects for ever to any of them,
 // taking its subscriptions along; what is published meanwhile is not promised to arrive. name is what the server's monitoring shows.
-// The caller closes the connection with Close. The error wraps ErrUnreachable and says what was wrong with each address.
-func Connect(ctx context.Context, urls []string, name string, logger *zap.Logger) (*nats.Conn, error) {
+// The caller closes the connection with Close. The error wraps ErrUnreachable and says what was wrong with each address. waiting, unless
+// it is nil, is told the same after the first round of attempts and every now and then after it. more are options of nats.go beside those
+// that every connection has.
+func Connect(ctx context.Context, urls []string, name string, logger *zap.Logger, waiting func(error), more ...nats.Option) (*nats.Conn, error) {
 	if logger == nil {
 		logger = zap.NewNop()
 	}
@@ -41,21 +58,19 @@ func Connect(ctx context.Context, urls []string, name string, logger *zap.Logger
 	if len(urls) == 0 {
 		return nil, fmt.Errorf("%w: no address given; expected at least one nats://host:port", ErrUnreachable)
 	}
-	for _, u := range urls {
-		if parsed, err := url.Parse(u); err != nil || parsed.Host == "" {
-			return nil, fmt.Errorf("%w: address %q: expected nats://host:port", ErrUnreachable, redact(u))
-		}
+	if err := Check(urls); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, connectWithin)
 		defer cancel()
 	}
-	start := time.Now()
+	start, said := time.Now(), time.Time{}
 	failures := make([]error, len(urls))
 	for {
 		for i := range urls {
-			conn, err := connectFirst(urls, i, name, logger)
+			conn, err := connectFirst(urls, i, name, logger, more)
 			if err == nil {
 				logger.Debug("connected", zap.String("server", conn.ConnectedUrlRedacted()), zap.String("client", name))
 				return conn, nil
@@ -64,6 +79,10 @@ func Connect(ctx context.Context, urls []string, name string, logger *zap.Logger
 			if errors.Is(err, nats.ErrAuthorization) || ctx.Err() != nil {
 				return nil, unreachable(urls, failures, time.Since(start), ctx.Err())
 			}
+		}
+		if waiting != nil && time.Since(said) >= sayEvery {
+			said = time.Now()
+			waiting(unreachable(urls, failures, time.Since(start), nil))
 		}
 		select {
 		case <-ctx.Done():
@@ -99,7 +118,7 @@ func Close(conn *nats.Conn, within time.Duration) error {
 
 // connectFirst connects to urls[first] with the others in the pool for reconnects. The library names no reason when it walks several
 // addresses, so the one address is tried alone before.
-func connectFirst(urls []string, first int, name string, logger *zap.Logger) (*nats.Conn, error) {
+func connectFirst(urls []string, first int, name string, logger *zap.Logger, more []nats.Option) (*nats.Conn, error) {
 	probe, err := nats.Connect(urls[first], nats.Name(name), nats.Timeout(dialWithin), nats.NoReconnect())
 	if errors.Is(err, nats.ErrNoServers) {
 		// This is how the library reports that nobody listens there.
@@ -110,7 +129,7 @@ func connectFirst(urls []string, first int, name string, logger *zap.Logger) (*n
 	}
 	probe.Close()
 	pool := append(append([]string{urls[first]}, urls[first+1:]...), urls[:first]...)
-	return nats.Connect(strings.Join(pool, ","),
+	return nats.Connect(strings.Join(pool, ","), append([]nats.Option{
 		nats.Name(name),
 		nats.Timeout(dialWithin),
 		nats.DontRandomize(),
@@ -139,7 +158,7 @@ func connectFirst(urls []string, first int, name string, logger *zap.Logger) (*n
 			}
 			logger.Warn("message bus error", zap.String("client", name), zap.String("subject", subject), zap.Error(err))
 		}),
-	)
+	}, more...)...)
 }
 
 func unreachable(urls []string, failures []error, waited time.Duration, ended error) error {
@@ -167,11 +186,22 @@ func (a *attempts) Error() string { return a.message }
 // Unwrap lists the failures; errors.Is passes over those that are nil.
 func (a *attempts) Unwrap() []error { return a.causes }
 
-// redact hides a password in an address.
+// Redact hides what is secret in addresses of servers, for logs and for people: a password, or a token in a user's place.
+func Redact(addresses []string) []string {
+	shown := make([]string, len(addresses))
+	for i, a := range addresses {
+		shown[i] = redact(a)
+	}
+	return shown
+}
+
 func redact(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
 		return "(unreadable address)"
+	}
+	if _, hasPassword := u.User.Password(); u.User != nil && !hasPassword {
+		u.User = url.User("xxxxx")
 	}
 	return u.Redacted()
 }

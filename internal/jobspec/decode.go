@@ -50,8 +50,7 @@ func (d *decoder) fail(p place, path, problem, expected, didYouMean string) {
 // value decodes n into v.
 func (d *decoder) value(n *yaml.Node, v reflect.Value, f Field, path string) {
 	d.note(path, n)
-	if n.Kind == yaml.AliasNode {
-		d.fail(d.place(n), path, "aliases are not supported", "the value itself in place of *"+n.Value, "")
+	if d.alias(n, path) {
 		return
 	}
 	t := v.Type()
@@ -76,6 +75,15 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, f Field, path string) {
 	default:
 		d.scalar(n, v, f, path)
 	}
+}
+
+// alias refuses an alias, and tells whether n is one.
+func (d *decoder) alias(n *yaml.Node, path string) bool {
+	if n.Kind != yaml.AliasNode {
+		return false
+	}
+	d.fail(d.place(n), path, "aliases are not supported", "the value itself in place of *"+n.Value, "")
+	return true
 }
 
 // section decodes a map with named fields.
@@ -104,6 +112,10 @@ func (d *decoder) section(n *yaml.Node, v reflect.Value, path string) {
 		}
 		seen[key.Value] = true
 		i := slices.Index(names, key.Value)
+		if i < 0 && isCredential(key.Value) {
+			d.fail(d.place(key), at, "credentials never stand in a job file", "secretRef: {name: NAME}, and those of NAME on each worker (sslctl worker --help says where)", "")
+			continue
+		}
 		if i < 0 {
 			expected := ""
 			suggestion := nearest(key.Value, names)
@@ -220,6 +232,9 @@ func (d *decoder) labels(n *yaml.Node, v reflect.Value, path string) {
 		at := join(path, key.Value)
 		if _, ok := labels[key.Value]; ok {
 			d.fail(d.place(key), at, "is given twice", "each label once", "")
+			continue
+		}
+		if d.alias(value, at) {
 			continue
 		}
 		if value.Kind != yaml.ScalarNode || value.ShortTag() != "!!str" {

@@ -2,6 +2,7 @@ package jobspec
 
 import (
 	"iter"
+	"slices"
 	"strconv"
 
 	"go.yaml.in/yaml/v3"
@@ -20,6 +21,9 @@ func pairs(n *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
 
+// plainTags are those of values that are written without a tag.
+var plainTags = []string{"!!str", "!!int", "!!float", "!!bool", "!!timestamp", "!!merge"}
+
 // describeNode says what a value is, for "is …".
 func describeNode(n *yaml.Node) string {
 	switch n.Kind {
@@ -34,6 +38,9 @@ func describeNode(n *yaml.Node) string {
 		text := n.Value
 		if len(text) > 60 {
 			text = text[:60] + "…"
+		}
+		if tag := n.ShortTag(); !slices.Contains(plainTags, tag) {
+			return strconv.Quote(text) + " with the tag " + tag
 		}
 		if n.ShortTag() == "!!str" {
 			return "the text " + strconv.Quote(text)

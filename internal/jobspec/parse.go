@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"regexp"
 	"strconv"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -58,6 +59,10 @@ func (d *decoder) read(data []byte) *yaml.Node {
 		d.fail(top, "", fmt.Sprintf("has %d bytes", len(data)), "a job file of at most "+SizeMax.String(), "")
 		return nil
 	}
+	if at := notText(data); at >= 0 {
+		d.fail(top, "", fmt.Sprintf("is not text: its byte %d is 0x%02x", at, data[at]), "a job file in YAML, in UTF-8", "")
+		return nil
+	}
 	reader := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, more yaml.Node
 	err := reader.Decode(&doc)
@@ -82,6 +87,11 @@ func (d *decoder) read(data []byte) *yaml.Node {
 				p.line = n
 			}
 		}
+		if column := tabIndent(data, p.line); column > 0 {
+			p.column = column
+			d.fail(p, "", "is indented with a tab", "spaces: YAML knows no tabs there", "")
+			return nil
+		}
 		d.fail(p, "", "is not YAML: "+problem, "", "")
 		return nil
 	}
@@ -91,4 +101,31 @@ func (d *decoder) read(data []byte) *yaml.Node {
 		return nil
 	}
 	return root
+}
+
+// notText is where data stops being text: a zero byte or what is not UTF-8. It is -1 for text, and for UTF-16 that says so in its first
+// bytes, which the YAML reader knows.
+func notText(data []byte) int {
+	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
+		return -1
+	}
+	for at := 0; at < len(data); {
+		r, size := utf8.DecodeRune(data[at:])
+		if r == 0 || r == utf8.RuneError && size == 1 {
+			return at
+		}
+		at += size
+	}
+	return -1
+}
+
+// tabIndent is the column, counted from 1, of a tab in the indentation of a line, 0 if there is none.
+func tabIndent(data []byte, line int) int {
+	lines := bytes.Split(data, []byte("\n"))
+	if line < 1 || line > len(lines) {
+		return 0
+	}
+	text := lines[line-1]
+	indent := text[:len(text)-len(bytes.TrimLeft(text, " \t"))]
+	return 1 + bytes.IndexByte(indent, '\t')
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -81,4 +82,12 @@ func (r *SecretRef) fromFiles(dir string) (Secret, error) {
 func (r *SecretRef) environment() (access, secret string) {
 	stem := "SSLCTL_SECRET_" + strings.ToUpper(strings.ReplaceAll(r.Name, "-", "_"))
 	return stem + "_ACCESS_KEY", stem + "_SECRET_KEY"
+}
+
+// credentials are names, in small letters and without hyphens and underscores, under which people write what a job file must not hold.
+var credentials = []string{"accesskey", "accesskeyid", "awsaccesskeyid", "secretkey", "secretaccesskey", "awssecretaccesskey", "sessiontoken", "password", "token", "secret", "credentials"}
+
+// isCredential tells whether a field of that name would hold a secret, which no error may repeat.
+func isCredential(name string) bool {
+	return slices.Contains(credentials, strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(name)))
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -31,10 +32,7 @@ func NewLogger(o Options) (*zap.Logger, error) {
 			return nil, fmt.Errorf("making a logger: level %q is unknown; expected one of %v", o.Level, Levels())
 		}
 	}
-	c := zap.NewProductionEncoderConfig()
-	c.TimeKey = "time"
-	c.EncodeTime = zapcore.TimeEncoderOfLayout("2006-01-02T15:04:05.000Z07:00")
-	c.EncodeDuration = zapcore.StringDurationEncoder
+	c := encoderConfig()
 	var encoder zapcore.Encoder
 	switch o.Format {
 	case "", "console":
@@ -46,6 +44,17 @@ func NewLogger(o Options) (*zap.Logger, error) {
 		return nil, fmt.Errorf("making a logger: format %q is unknown; expected one of %v", o.Format, Formats())
 	}
 	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(o.Output)), level)), nil
+}
+
+// encoderConfig is how lines look, as JSON.
+func encoderConfig() zapcore.EncoderConfig {
+	c := zap.NewProductionEncoderConfig()
+	c.TimeKey = "time"
+	c.EncodeTime = func(t time.Time, out zapcore.PrimitiveArrayEncoder) {
+		out.AppendString(t.UTC().Format("2006-01-02T15:04:05.000Z07:00"))
+	}
+	c.EncodeDuration = zapcore.StringDurationEncoder
+	return c
 }
 
 // Both logs to a and to b, each from its own level on.
@@ -77,17 +86,24 @@ func (m *muted) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.C
 	return checked
 }
 
+// Keys of the fields by which lines of several processes are brought together.
+const (
+	jobKey         = "job"
+	workerKey      = "worker"
+	coordinatorKey = "coordinator"
+)
+
 // Job is the field that names a job: a UID, since names come back.
-func Job(uid string) zap.Field { return zap.String("job", uid) }
+func Job(uid string) zap.Field { return zap.String(jobKey, uid) }
 
 // JobName is the field with the name that people know a job by.
 func JobName(name string) zap.Field { return zap.String("job_name", name) }
 
 // Worker is the field that names a worker.
-func Worker(id string) zap.Field { return zap.String("worker", id) }
+func Worker(id string) zap.Field { return zap.String(workerKey, id) }
 
 // Coordinator is the field that names a coordinator.
-func Coordinator(id string) zap.Field { return zap.String("coordinator", id) }
+func Coordinator(id string) zap.Field { return zap.String(coordinatorKey, id) }
 
 // Generation is the field that names one membership of a job.
 func Generation(g uint64) zap.Field { return zap.Uint64("generation", g) }
@@ -97,3 +113,6 @@ func Step(s uint64) zap.Field { return zap.Uint64("step", s) }
 
 // Rank is the field with a worker's place in a generation.
 func Rank(r uint32) zap.Field { return zap.Uint32("rank", r) }
+
+// Event is the field with the word for what has happened to a job or worker.
+func Event(reason string) zap.Field { return zap.String("event", reason) }

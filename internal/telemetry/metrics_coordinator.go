@@ -69,6 +69,10 @@ var (
 		Name: "sslctl_coordinator_events_total", Kind: Counter, Labels: []string{"reason"}, Process: coordinators,
 		Help: "Events that this coordinator has applied, by reason (the word that sslctl events shows).",
 	}
+	coordinatorLostLines = Definition{
+		Name: "sslctl_coordinator_lost_log_lines_total", Kind: Counter, Process: coordinators,
+		Help: "Log lines about jobs that the other coordinators do not get, because the message bus took too few.",
+	}
 )
 
 // What only the leader shows, so that sums over coordinators count nothing twice.
@@ -113,7 +117,7 @@ var (
 
 var coordinatorDefinitions = []Definition{
 	CoordinatorReady, RaftLeader, RaftPeers, RaftTerm, RaftLastIndex, RaftCommitIndex, RaftAppliedIndex, RaftLogEntries, raftCommitSeconds,
-	apiRequestSeconds, apiForwarded, coordinatorHeartbeats, plannerSeconds, plannerCommands, coordinatorEvents,
+	apiRequestSeconds, apiForwarded, coordinatorHeartbeats, plannerSeconds, plannerCommands, coordinatorEvents, coordinatorLostLines,
 }
 
 var leaderDefinitions = []Definition{
@@ -142,6 +146,7 @@ type CoordinatorMetrics struct {
 	PlannerSeconds  prometheus.Observer
 	PlannerCommands prometheus.Counter
 	Events          *prometheus.CounterVec // by reason
+	LostLines       prometheus.Counter
 }
 
 // NewCoordinatorMetrics registers the metrics of the coordinator with this id. read is called at each scrape for the definitions above that
@@ -150,9 +155,10 @@ func NewCoordinatorMetrics(reg prometheus.Registerer, id string, read func(repor
 	reg = prometheus.WrapRegistererWith(prometheus.Labels{"coordinator": id}, reg)
 	commit, requests, forwarded := raftCommitSeconds.histograms(), apiRequestSeconds.histograms(), apiForwarded.counters()
 	heartbeats, planner, commands, events := coordinatorHeartbeats.counters(), plannerSeconds.histograms(), plannerCommands.counters(), coordinatorEvents.counters()
+	lost := coordinatorLostLines.counters()
 	m := &CoordinatorMetrics{
 		CommitSeconds: commit.WithLabelValues(), RequestSeconds: requests, Forwarded: forwarded, Heartbeats: heartbeats,
-		PlannerSeconds: planner.WithLabelValues(), PlannerCommands: commands.WithLabelValues(), Events: events,
+		PlannerSeconds: planner.WithLabelValues(), PlannerCommands: commands.WithLabelValues(), Events: events, LostLines: lost.WithLabelValues(),
 	}
 	for _, result := range []string{ForwardPassedOn, ForwardNoLeader} {
 		forwarded.WithLabelValues(result)
@@ -163,7 +169,7 @@ func NewCoordinatorMetrics(reg prometheus.Registerer, id string, read func(repor
 	live := newReadings(append([]Definition{
 		CoordinatorReady, RaftLeader, RaftPeers, RaftTerm, RaftLastIndex, RaftCommitIndex, RaftAppliedIndex, RaftLogEntries,
 	}, leaderDefinitions...), read)
-	if err := register(reg, commit, requests, forwarded, heartbeats, planner, commands, events, live); err != nil {
+	if err := register(reg, commit, requests, forwarded, heartbeats, planner, commands, events, lost, live); err != nil {
 		return nil, err
 	}
 	return m, nil

@@ -24,9 +24,13 @@ var (
 		Name: "sslctl_worker_generations_total", Kind: Counter, Labels: []string{"outcome"}, Process: workers,
 		Help: "Generations of jobs that the worker took part in, by outcome: finished (its part is done), stopped (by the coordinators or with the process), failed (the next generation may cure it) or failed_job.",
 	}
+	workerLostLines = Definition{
+		Name: "sslctl_worker_lost_log_lines_total", Kind: Counter, Process: workers,
+		Help: "Log lines about jobs that sslctl logs cannot show, because the message bus took too few. The worker's own log has them.",
+	}
 )
 
-var workerDefinitions = []Definition{workerRegistered, workerHeartbeats, workerHeartbeatSeconds, workerGenerations}
+var workerDefinitions = []Definition{workerRegistered, workerHeartbeats, workerHeartbeatSeconds, workerGenerations, workerLostLines}
 
 // What became of a heartbeat.
 const (
@@ -49,6 +53,7 @@ type WorkerMetrics struct {
 	Heartbeats       *prometheus.CounterVec // by result
 	HeartbeatSeconds prometheus.Observer
 	Generations      *prometheus.CounterVec // by outcome
+	LostLines        prometheus.Counter
 
 	vecs jobVecs
 	mu   sync.Mutex
@@ -60,10 +65,10 @@ type WorkerMetrics struct {
 func NewWorkerMetrics(reg prometheus.Registerer, id string) (*WorkerMetrics, error) {
 	reg = prometheus.WrapRegistererWith(prometheus.Labels{"worker": id}, reg)
 	registered, heartbeats := workerRegistered.gauges(), workerHeartbeats.counters()
-	seconds, generations := workerHeartbeatSeconds.histograms(), workerGenerations.counters()
+	seconds, generations, lost := workerHeartbeatSeconds.histograms(), workerGenerations.counters(), workerLostLines.counters()
 	m := &WorkerMetrics{
 		Registered: registered.WithLabelValues(), Heartbeats: heartbeats, HeartbeatSeconds: seconds.WithLabelValues(), Generations: generations,
-		vecs: newJobVecs(),
+		LostLines: lost.WithLabelValues(), vecs: newJobVecs(),
 	}
 	for _, result := range []string{HeartbeatAnswered, HeartbeatUnanswered, HeartbeatRefused} {
 		heartbeats.WithLabelValues(result)
@@ -71,7 +76,7 @@ func NewWorkerMetrics(reg prometheus.Registerer, id string) (*WorkerMetrics, err
 	for _, outcome := range []string{GenerationFinished, GenerationStopped, GenerationFailed, GenerationFailedJob} {
 		generations.WithLabelValues(outcome)
 	}
-	if err := register(reg, append(m.vecs.collectors(), registered, heartbeats, seconds, generations)...); err != nil {
+	if err := register(reg, append(m.vecs.collectors(), registered, heartbeats, seconds, generations, lost)...); err != nil {
 		return nil, err
 	}
 	return m, nil

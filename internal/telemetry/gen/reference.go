@@ -22,7 +22,7 @@ shows a job's series while it takes part in the job, a leading coordinator until
 on over the generations of a job and begin at 0 when it takes part again after a pause. The phases of ` + "`sslctl_job_step_seconds`" + ` divide a
 step without a gap, so the sum of their rates by the rate of ` + "`sslctl_job_steps_total`" + ` is the time of a step.
 
-Besides, every process shows what Go's runtime (` + "`go_*`" + `) and the operating system (` + "`process_*`" + `) tell of it.
+Rules for alerts, each with what to do, are in ` + "`deploy/prometheus/alerts.yaml`" + `. Besides, every process shows what Go's runtime (` + "`go_*`" + `) and the operating system (` + "`process_*`" + `) tell of it.
 `
 
 // Reference is docs/metrics.md.
