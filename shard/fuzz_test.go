@@ -15,6 +15,10 @@ import (
 func FuzzIndex(f *testing.F) {
 	f.Add(makeTar(f, tar.FormatPAX, file{name: "a/0.png", data: "image"}, file{name: "a/0.cls", data: "3"}, file{name: strings.Repeat("n", 120) + ".png"}), true)
 	f.Add(makeTar(f, tar.FormatGNU, file{name: "d/", kind: tar.TypeDir}, file{name: strings.Repeat("n", 120) + ".png", data: "x"}), false)
+	f.Add(record(f, file{name: "a.png", data: strings.Repeat("x", 700)}, "size=700", "path=ä/b.png"), false)
+	f.Add(makeTar(f, tar.FormatPAX, file{name: "a.png"}, file{name: "a.cls", kind: tar.TypeLink}, file{name: "pipe.x", kind: tar.TypeFifo}), true)
+	f.Add(makeTar(f, 0, file{name: "./a.png"}, file{name: "b.png"}, file{name: "a.cls"}), false)
+	f.Add(bytes.Repeat(makeTar(f, 0, file{name: "latin-1 \xe4\n.png", data: "x"}), 2), false)
 	f.Fuzz(func(t *testing.T, data []byte, repair bool) {
 		for at := 0; repair && at+block <= len(data); at += block {
 			if data[at] != 0 {

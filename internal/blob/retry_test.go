@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// recorded is a policy on a clock that only notes how long it was asked to wait.
+// recorded is a policy on a clock that only notes how long it was asked to wait. Attempts count as well, so that the budget needs some room.
 func recorded(budget time.Duration) (Retry, *[]time.Duration) {
 	waits := new([]time.Duration)
-	return Retry{First: time.Second, Max: 5 * time.Second, Budget: budget, Sleep: func(ctx context.Context, d time.Duration) error {
+	return Retry{First: time.Second, Max: 5 * time.Second, Budget: budget + 100*time.Millisecond, Draw: func() float64 { return 1 }, Sleep: func(ctx context.Context, d time.Duration) error {
 		*waits = append(*waits, d)
 		return ctx.Err()
 	}}, waits
@@ -130,5 +130,48 @@ func TestAPutIsRepeatedOnlyFromItsStart(t *testing.T) {
 	b.puts = 0
 	if err := WithRetry(b, r).Put(t.Context(), "k", io.LimitReader(strings.NewReader("1"), 1), 1); !errors.Is(err, ErrUnavailable) || b.puts != 1 {
 		t.Errorf("a reader that can't be rewound: %v after %d calls", err, b.puts)
+	}
+}
+
+func TestWaitsAreSpread(t *testing.T) {
+	seen := map[time.Duration]bool{}
+	for range 50 {
+		r, waits := recorded(time.Second)
+		r.Draw = nil // the real one
+		_ = r.Do(t.Context(), func() error { return ErrUnavailable })
+		if len(*waits) == 0 || (*waits)[0] < time.Second/2 || (*waits)[0] > time.Second {
+			t.Fatalf("waits %v, want the first between half a second and one", *waits)
+		}
+		seen[(*waits)[0]] = true
+	}
+	if len(seen) < 10 {
+		t.Errorf("only %d different waits of 50", len(seen))
+	}
+}
+
+// A service that says when to come back is obeyed, and given up at once if that is beyond the budget.
+func TestAServiceThatSaysWhenToComeBack(t *testing.T) {
+	for asked, want := range map[time.Duration][]time.Duration{
+		500 * time.Millisecond: {time.Second, 2 * time.Second, 4 * time.Second}, 3 * time.Second: {3 * time.Second, 3 * time.Second, 4 * time.Second}, time.Hour: nil,
+	} {
+		r, waits := recorded(10 * time.Second)
+		err := r.Do(t.Context(), func() error { return fmt.Errorf("get: %w", &retryAfter{ErrUnavailable, asked}) })
+		if !slices.Equal(*waits, want) || !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "it asks to wait "+asked.String()) {
+			t.Errorf("asked for %v: waits %v, %v", asked, *waits, err)
+		}
+	}
+}
+
+// A transfer that brings a byte now and then does not get on: its budget is not renewed.
+func TestATrickleIsGivenUp(t *testing.T) {
+	r, _ := recorded(time.Second)
+	b := r.begin()
+	b.begun = time.Now().Add(-10 * time.Second)
+	b.waited = time.Second
+	if b.progress(leastRate * 5); b.waited == 0 {
+		t.Error("half of the least rate renews the budget")
+	}
+	if b.progress(leastRate * 11); b.waited != 0 {
+		t.Error("more than the least rate does not renew the budget")
 	}
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // WithRetry repeats the operations of b that fail with ErrUnavailable, within the policy's budget for each operation. A read that breaks
-// off goes on where it stopped, and each byte received renews its budget. A Put is repeated only if its reader is an io.Seeker.
+// off goes on where it stopped, and renews its budget unless it was slower than leastRate. A Put is repeated only if its reader is an io.Seeker.
 func WithRetry(b Bucket, policy Retry) Bucket { return &retrying{b, policy} }
 
 type retrying struct {
@@ -63,6 +63,7 @@ type resumingReader struct {
 	offset  int64 // of the next byte
 	length  int64 // still to come; negative: to the end
 	body    io.ReadCloser
+	came    int64 // bytes in the present attempt
 	backoff *backoff
 }
 
@@ -70,7 +71,7 @@ func (g *resumingReader) open() error {
 	for {
 		body, err := g.bucket.Get(g.ctx, g.key, g.offset, g.length)
 		if err == nil {
-			g.body = body
+			g.body, g.came = body, 0
 			return nil
 		}
 		if !errors.Is(err, ErrUnavailable) {
@@ -98,14 +99,13 @@ func (g *resumingReader) Read(p []byte) (int, error) {
 	if g.length > 0 {
 		g.length -= int64(n)
 	}
-	if n > 0 {
-		g.backoff.reset()
-	}
+	g.came += int64(n)
 	if err == nil || !errors.Is(err, ErrUnavailable) {
 		return n, err
 	}
 	_ = g.body.Close() // the transfer is lost already; its error is err
 	g.body = nil
+	g.backoff.progress(g.came)
 	return n, g.backoff.wait(g.ctx, err)
 }
 

@@ -28,6 +28,7 @@ type s3 struct {
 	at       location
 	endpoint string
 	signed   bool
+	stall    time.Duration // how long a connection may stand still
 }
 
 // newS3 makes no request. stall is how long a connection may stand still.
@@ -50,13 +51,13 @@ func newS3(at location, o Options, stall time.Duration) (*s3, error) {
 		// A given region saves a request for the bucket's location, which needs a permission of its own.
 		Region:       cmp.Or(o.Region, os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"), "us-east-1"),
 		BucketLookup: minio.BucketLookupPath,
-		Transport:    newTransport(stall),
+		Transport:    advised{newTransport(stall)},
 		MaxRetries:   1, // WithRetry repeats, within one budget
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w: endpoint %s: %w", ErrURI, endpoint, err)
 	}
-	return &s3{core: &minio.Core{Client: client}, at: at, endpoint: endpoint, signed: creds.AccessKeyID != ""}, nil
+	return &s3{core: &minio.Core{Client: client}, at: at, endpoint: endpoint, signed: creds.AccessKeyID != "", stall: stall}, nil
 }
 
 // credentialsOf are the explicit ones, else the first whole pair of the environment, else none.
@@ -91,6 +92,7 @@ func (s *s3) name(key string) string {
 }
 
 func (s *s3) Get(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
+	ctx = withAdvice(ctx)
 	if err := checkKey(key); err != nil {
 		return nil, fmt.Errorf("get in %s: %w", s.URI(), err)
 	}
@@ -121,7 +123,7 @@ func (s *s3) Get(ctx context.Context, key string, offset, length int64) (io.Read
 	if err != nil {
 		return nil, s.fail(ctx, "get", key, err)
 	}
-	return &s3Reader{ReadCloser: body, ctx: ctx, s3: s, key: key}, nil
+	return &s3Reader{ReadCloser: &paced{ReadCloser: body, over: s.stall}, ctx: ctx, s3: s, key: key}, nil
 }
 
 // s3Reader names the object in the errors of a transfer.
@@ -141,6 +143,7 @@ func (r *s3Reader) Read(p []byte) (int, error) {
 }
 
 func (s *s3) Stat(ctx context.Context, key string) (Object, error) {
+	ctx = withAdvice(ctx)
 	if err := checkKey(key); err != nil {
 		return Object{}, fmt.Errorf("stat in %s: %w", s.URI(), err)
 	}
@@ -168,6 +171,7 @@ func s3Object(key string, info minio.ObjectInfo) Object {
 }
 
 func (s *s3) List(ctx context.Context, prefix string) ([]Object, error) {
+	ctx = withAdvice(ctx)
 	base := s.name("")
 	var found []Object
 	// The iterator ends its goroutine when ctx does.
@@ -190,6 +194,7 @@ func (s *s3) List(ctx context.Context, prefix string) ([]Object, error) {
 }
 
 func (s *s3) Put(ctx context.Context, key string, r io.Reader, size int64) error {
+	ctx = withAdvice(ctx)
 	if err := checkKey(key); err != nil {
 		return fmt.Errorf("put in %s: %w", s.URI(), err)
 	}
@@ -250,6 +255,7 @@ type sourceError struct{ error }
 func (e *sourceError) Unwrap() error { return e.error }
 
 func (s *s3) Delete(ctx context.Context, key string) error {
+	ctx = withAdvice(ctx)
 	if err := checkKey(key); err != nil {
 		return fmt.Errorf("delete in %s: %w", s.URI(), err)
 	}

@@ -27,6 +27,9 @@ func (s *s3) fail(ctx context.Context, op, key string, err error) error {
 	case errors.As(err, &request):
 		err = request.Err // without the URL: the object and the endpoint are named already
 	}
+	if wait := adviceIn(ctx); kind == ErrUnavailable && wait > 0 {
+		err = &retryAfter{err, wait}
+	}
 	return fail(ctx, op, Join(s.URI(), key)+" at "+s.endpoint, kind, err, advice)
 }
 
@@ -84,6 +87,8 @@ func (s *s3) explainTransport(err error) (advice string, kind error) {
 		return "its certificate is not trusted; add its authority to the system's or correct the endpoint", nil
 	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
 		return "write the endpoint with http://", nil
+	case errors.Is(err, errSlow):
+		return "check the network to the service", ErrUnavailable
 	}
 	return "check that the service runs and that the endpoint is right", ErrUnavailable
 }

@@ -1,6 +1,7 @@
 package blob_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -176,6 +177,34 @@ func TestS3FaultsAreRetried(t *testing.T) {
 			}
 			if n := requests.Load(); n != 4 {
 				t.Errorf("%d requests, want 4: each goes on where the last one broke", n)
+			}
+		}
+	})
+	t.Run("Retry-After", func(t *testing.T) {
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPut} {
+			o, requests := faulty(t, server, method, 2, func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+				w.Header().Set("Retry-After", "7")
+				w.WriteHeader(http.StatusServiceUnavailable)
+			})
+			var waits []blob.Waiting
+			o.Retry.Budget = time.Minute
+			o.Retry.Notify = func(w blob.Waiting) { waits = append(waits, w) }
+			o.Retry.Sleep = func(ctx context.Context, _ time.Duration) error { return ctx.Err() }
+			b := open(t, "s3://store", o)
+			put(t, b, "after", "1")
+			if _, err := b.Stat(t.Context(), "after"); err != nil {
+				t.Error(err)
+			}
+			if got := read(t, b, "after", 0, 1); got != "1" || requests.Load() != 3 {
+				t.Errorf("read %q after %d requests", got, requests.Load())
+			}
+			for _, w := range waits {
+				if w.Next != 7*time.Second || !strings.Contains(w.Cause.Error(), "it asks to wait 7s") {
+					t.Errorf("%s: waits %v for %v", method, w.Next, w.Cause)
+				}
+			}
+			if len(waits) != 2 {
+				t.Errorf("%s: %d waits", method, len(waits))
 			}
 		}
 	})

@@ -88,3 +88,53 @@ func TestAnUnknownCertificateIsFinal(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A body that never stands still but comes far too slowly is a failure with its figures, to be tried on another connection.
+func TestATransferThatTricklesIsUnavailable(t *testing.T) {
+	release := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "1000")
+		w.Header().Set("Last-Modified", time.Unix(0, 0).UTC().Format(http.TimeFormat))
+		for tick := time.NewTicker(time.Millisecond); ; {
+			_, _ = w.Write([]byte("x"))
+			_ = http.NewResponseController(w).Flush()
+			select {
+			case <-tick.C:
+			case <-release:
+				tick.Stop()
+				return
+			}
+		}
+	}))
+	defer server.Close()
+	defer close(release)
+	s, err := newS3(location{bucket: "store"}, Options{Endpoint: server.URL, AccessKey: "a", SecretKey: "b"}, 50*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.Get(t.Context(), "k", 0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(r); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "bytes a second came") || !strings.Contains(err.Error(), "check the network") {
+		t.Errorf("got %v", err)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	for text, want := range map[string]time.Duration{
+		"7": 7 * time.Second, "Fri, 01 May 2026 12:01:30 GMT": 90 * time.Second, "Fri, 01 May 2026 11:00:00 GMT": 0, "": 0, "soon": 0, "-1": 0,
+	} {
+		r := &http.Response{StatusCode: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {text}}}
+		if got := retryAfterOf(r, now); got != want {
+			t.Errorf("Retry-After %q is %v, want %v", text, got, want)
+		}
+		if r.StatusCode = http.StatusOK; retryAfterOf(r, now) != 0 {
+			t.Error("an answer that is no refusal asks to wait")
+		}
+	}
+}

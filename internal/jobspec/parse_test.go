@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf16"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -110,5 +111,25 @@ func TestCanonicalForm(t *testing.T) {
 	again, err := Parse(job.YAML(), nil)
 	if err != nil || !reflect.DeepEqual(again, job) {
 		t.Fatalf("%v\n%s", err, again.YAML())
+	}
+}
+
+// Editors elsewhere write a byte order mark, carriage returns or UTF-16. The job is the same.
+func TestEncodingsOfAJobFile(t *testing.T) {
+	want, err := Parse([]byte(valid), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wide := []byte("\xff\xfe")
+	for _, unit := range utf16.Encode([]rune(valid)) {
+		wide = append(wide, byte(unit), byte(unit>>8))
+	}
+	for name, data := range map[string][]byte{
+		"byte order mark": []byte("\ufeff" + valid), "CRLF": []byte(strings.ReplaceAll(valid, "\n", "\r\n")), "UTF-16": wide,
+		"ends with a mark": []byte("---\n" + valid + "...\n"),
+	} {
+		if job, err := Parse(data, nil); err != nil || !reflect.DeepEqual(job, want) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
