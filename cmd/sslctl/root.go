@@ -72,7 +72,7 @@ SSLCTL_ADDR, --log-level is SSLCTL_LOG_LEVEL; a flag counts more. --set has none
 		newUpCommand(g), newCoordinatorCommand(g), newWorkerCommand(g),
 		newSubmitCommand(g), newValidateCommand(g), newPlanCommand(g), newListCommand(g), newStatusCommand(g),
 		newExplainCommand(g), newEventsCommand(g), newLogsCommand(g),
-		newCancelCommand(g), newPauseCommand(g), newResumeCommand(g), newScaleCommand(g), newDeleteCommand(g), newExportCommand(g),
+		newCancelCommand(g), newPauseCommand(g), newResumeCommand(g), newScaleCommand(g), newDeleteCommand(g), newExportCommand(g), newAuditCommand(g),
 		newDatasetCommand(g), newOperatorCommand(g), newCompletionCommand(g), newVersionCommand(g),
 	)
 	g.complete(root)
