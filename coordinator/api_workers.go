@@ -84,7 +84,7 @@ func (a *workerService) heartbeat(m *pb.HeartbeatRequest) (res *pb.HeartbeatResp
 			return nil, telemetry.HeartbeatRefused, uncommitted(err)
 		}
 		if result.Err != nil && !errors.Is(result.Err, state.ErrStale) {
-			n.log.Warn("refused a part of a worker's report", telemetry.Worker(m.WorkerId), zap.Error(result.Err))
+			n.log.Warn("refused a part of a worker's report", telemetry.Worker(m.WorkerId), telemetry.Job(m.JobUid), zap.Error(result.Err))
 		}
 	}
 	t.kick()

@@ -1,12 +1,12 @@
 package coordinator
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,11 +26,11 @@ func (i *interceptor) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 		start := time.Now()
 		res, err := next(ctx, req)
-		uid := i.job(req.Any())
-		if err == nil {
-			uid = cmp.Or(i.job(res.Any()), uid)
+		about := i.about(req.Any())
+		if about == nil && err == nil {
+			about = i.about(res.Any())
 		}
-		return res, i.done(ctx, req.Spec(), req.Header(), start, uid, err)
+		return res, i.done(ctx, req.Spec(), req.Header(), start, about, err)
 	}
 }
 
@@ -43,12 +43,12 @@ func (i *interceptor) WrapStreamingClient(next connect.StreamingClientFunc) conn
 func (i *interceptor) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
 		start := time.Now()
-		return i.done(ctx, conn.Spec(), conn.RequestHeader(), start, "", next(ctx, conn))
+		return i.done(ctx, conn.Spec(), conn.RequestHeader(), start, nil, next(ctx, conn))
 	}
 }
 
 // done counts and logs a request, and returns its error as the caller should see it: an internal one says under which id the logs have more.
-func (i *interceptor) done(ctx context.Context, spec connect.Spec, header http.Header, start time.Time, uid string, err error) error {
+func (i *interceptor) done(ctx context.Context, spec connect.Spec, header http.Header, start time.Time, about []zap.Field, err error) error {
 	if err != nil && ctx.Err() != nil {
 		err = connect.NewError(connect.CodeCanceled, err) // the caller has gone
 	}
@@ -64,13 +64,10 @@ func (i *interceptor) done(ctx context.Context, spec connect.Spec, header http.H
 	id := header.Get(telemetry.RequestHeader)
 	if line := i.n.log.Check(level, "request"); line != nil {
 		fields := []zap.Field{telemetry.Request(id), zap.String("method", name), zap.String("code", code), zap.Duration("took", took)}
-		if uid != "" {
-			fields = append(fields, telemetry.Job(uid))
-		}
 		if by := header.Get(forwardedBy); by != "" {
 			fields = append(fields, zap.String("forwarded_by", by))
 		}
-		line.Write(append(fields, zap.Error(err))...)
+		line.Write(slices.Concat(fields, about, []zap.Field{zap.Error(err)})...)
 	}
 	if internal(err) && !strings.Contains(err.Error(), id) { // a leader's error, relayed, has it already
 		code, api := connect.CodeOf(err), new(connect.Error)
@@ -102,19 +99,21 @@ func reads(spec connect.Spec) bool {
 	return false
 }
 
-// job is the UID of the job that a request or an answer is about; empty if it is about none.
-func (i *interceptor) job(message any) string {
+// about names the job or the worker that a request or an answer is about; nil if it is about none that there is.
+func (i *interceptor) about(message any) []zap.Field {
 	switch m := message.(type) {
 	case interface{ GetJob() *pb.Job }:
-		return m.GetJob().GetUid()
-	case interface{ GetJobUid() string }:
-		return m.GetJobUid()
+		if uid := m.GetJob().GetUid(); uid != "" {
+			return []zap.Field{telemetry.Job(uid)}
+		}
 	case interface{ GetJob() string }:
 		if j := i.n.fsm.state.Load().Job(m.GetJob()); j != nil {
-			return fmt.Sprint(j.UID)
+			return []zap.Field{telemetry.Job(fmt.Sprint(j.UID)), telemetry.JobName(j.Name)}
 		}
+	case interface{ GetWorkerId() string }:
+		return []zap.Field{telemetry.Worker(m.GetWorkerId())}
 	}
-	return ""
+	return nil
 }
 
 // recovered turns a panic in a handler into an answer, and logs where it came from.

@@ -74,17 +74,17 @@ func TestAnInternalErrorNamesItsRequest(t *testing.T) {
 	header := http.Header{}
 	header.Set(telemetry.RequestHeader, "abc")
 	spec := connect.Spec{Procedure: sslctlv1connect.JobServicePauseProcedure}
-	err := i.done(t.Context(), spec, header, time.Now(), "7", connect.NewError(connect.CodeInternal, errors.New("the disk is full")))
+	err := i.done(t.Context(), spec, header, time.Now(), []zap.Field{telemetry.Job("7")}, connect.NewError(connect.CodeInternal, errors.New("the disk is full")))
 	if connect.CodeOf(err) != connect.CodeInternal || strings.Count(err.Error(), "request abc") != 1 || !strings.Contains(err.Error(), "the disk is full") {
 		t.Errorf("the user sees %v", err)
 	}
-	if again := i.done(t.Context(), spec, header, time.Now(), "7", err); again.Error() != err.Error() {
+	if again := i.done(t.Context(), spec, header, time.Now(), []zap.Field{telemetry.Job("7")}, err); again.Error() != err.Error() {
 		t.Errorf("relayed, it is %v", again)
 	}
 	if n := logs.FilterField(telemetry.Request("abc")).FilterField(telemetry.Job("7")).FilterLevelExact(zapcore.ErrorLevel).Len(); n != 2 {
 		t.Errorf("%d lines of it are logged as errors", n)
 	}
-	if err := i.done(t.Context(), spec, header, time.Now(), "", connect.NewError(connect.CodeNotFound, errors.New("no such job"))); strings.Contains(err.Error(), "abc") {
+	if err := i.done(t.Context(), spec, header, time.Now(), nil, connect.NewError(connect.CodeNotFound, errors.New("no such job"))); strings.Contains(err.Error(), "abc") {
 		t.Errorf("the user's own mistake names a request: %v", err)
 	}
 	if err := g.leader().recovered(t.Context(), spec, header, "index out of range"); connect.CodeOf(err) != connect.CodeInternal ||

@@ -13,7 +13,7 @@ func (n *Node) readMetrics(report telemetry.Report) {
 	t := n.term.Load()
 	gauge(telemetry.CoordinatorReady, oneIf(n.leader() != "" && n.Err() == nil))
 	gauge(telemetry.RaftLeader, oneIf(t != nil))
-	gauge(telemetry.RaftPeers, uint64(len(n.cfg.Peers)))
+	gauge(telemetry.RaftPeers, uint64(membersOf(n.raft).voters()))
 	gauge(telemetry.RaftTerm, n.raft.CurrentTerm())
 	gauge(telemetry.RaftLastIndex, n.raft.LastIndex())
 	gauge(telemetry.RaftCommitIndex, n.raft.CommitIndex())
@@ -31,7 +31,7 @@ var (
 	countedJobs = []state.JobState{
 		state.Waiting, state.Starting, state.Running, state.Pausing, state.Paused, state.Completed, state.Failed, state.Cancelled,
 	}
-	countedWorkers = []string{"free", "busy", "leaving", "lost"}
+	countedWorkers = []string{"free", "busy", "cordoned", "draining", "leaving", "lost", "away"}
 )
 
 func (n *Node) readLeaderMetrics(t *term, report telemetry.Report) {

@@ -16,7 +16,7 @@ var (
 	}
 	RaftPeers = Definition{
 		Name: "sslctl_raft_peers", Kind: Gauge, Process: coordinators,
-		Help: "Coordinators of the group, this one included.",
+		Help: "Coordinators of the group that vote, as this one knows it.",
 	}
 	RaftTerm = Definition{
 		Name: "sslctl_raft_term", Kind: Gauge, Process: coordinators,
@@ -83,7 +83,7 @@ var (
 	}
 	Workers = Definition{
 		Name: "sslctl_workers", Kind: Gauge, Labels: []string{"state"}, Process: leader,
-		Help: "Registered workers by state, as sslctl status shows it: free, busy, lost, leaving and others.",
+		Help: "Workers by state, as sslctl worker list shows it: free, busy, cordoned, draining, leaving, lost or away (cordoned and not registered).",
 	}
 	RaftSilentPeers = Definition{
 		Name: "sslctl_raft_silent_peers", Kind: Gauge, Process: leader,
