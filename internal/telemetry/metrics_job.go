@@ -43,7 +43,7 @@ var (
 	jobStepSeconds = Definition{
 		Name: "sslctl_job_step_seconds", Kind: Histogram, Unit: "seconds", Labels: []string{"phase"}, Process: workersOfJob,
 		Help: "Time of each step by phase: data, commit, forward, backward, bank, communication or update. The phases of a step add up to the step; " +
-			"communication is what is not hidden behind other work; commit is waiting for the coordinators.",
+			"communication is what is not hidden behind other work, with the sums' own arithmetic; commit is waiting for the coordinators.",
 		Buckets: prometheus.ExponentialBuckets(0.0005, 2, 18),
 	}
 	jobSteps = Definition{

@@ -52,11 +52,13 @@ func (s labelSelector) selects(t testing.TB, labels map[string]string) bool {
 var flows = map[string][]string{
 	"dev": {
 		"sslctl-coordinator sslctl-coordinator api",
+		"sslctl-coordinator sslctl-coordinator nats",
 		"sslctl-worker sslctl-coordinator api",
 		"sslctl-worker sslctl-coordinator nats",
 	},
 	"ha": {
 		"sslctl-coordinator sslctl-coordinator api",
+		"sslctl-coordinator sslctl-nats client",
 		"sslctl-nats sslctl-nats cluster",
 		"sslctl-worker sslctl-coordinator api",
 		"sslctl-worker sslctl-nats client",
