@@ -202,7 +202,7 @@ func logLineText(line *sslctlv1.LogLine) (string, error) {
 			fmt.Fprintf(&rest, "  %s=%s", f.name, f.value)
 		}
 	}
-	at := time.Unix(0, line.UnixNano).UTC().Format("15:04:05.000")
+	at := timeText(line.UnixNano / int64(time.Millisecond))
 	return fmt.Sprintf("%s  %-5s  %-14s  %s%s", at, zapcore.Level(line.Level).CapitalString(), process, message, rest.String()), nil
 }
 

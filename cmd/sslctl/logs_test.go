@@ -2,10 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/sslctl/sslctl/internal/jobspec"
 	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
 )
 
@@ -26,7 +29,7 @@ func jsonLines(t *testing.T, text string) []map[string]any {
 // TestLogs follows a job with two workers to its end: what both workers and a coordinator have logged about it comes from all coordinators alike.
 func TestLogs(t *testing.T) {
 	ctx, gr, c := startTestGroup(t, 2, 3)
-	job := submitTiny(ctx, t, c, "30", 10)
+	job := submitTiny(ctx, t, c, "30", every(10))
 	logs := func(address string, args ...string) string {
 		t.Helper()
 		code, stdout, stderr := sslctl("", append([]string{"logs", "tiny", "--addr", address}, args...)...)
@@ -81,5 +84,41 @@ func TestLogs(t *testing.T) {
 		if code, _, stderr := sslctl("", append([]string{"logs", "tiny"}, args...)...); code != exitUsage || !strings.Contains(stderr, "expected") {
 			t.Errorf("%v: exit code %d, %s", args, code, stderr)
 		}
+	}
+}
+
+// TestNoSecretIsLogged lets a job fail at a store that does not answer. What it waits for is said and measured;
+// what it would have shown the store is not.
+func TestNoSecretIsLogged(t *testing.T) {
+	t.Setenv("SSLCTL_SECRET_VAULT_ACCESS_KEY", "AKvisible0access")
+	t.Setenv("SSLCTL_SECRET_VAULT_SECRET_KEY", "SKvisible0secret")
+	ctx, gr, c := startTestGroup(t, 1, 1)
+	job := submitTiny(ctx, t, c, "1", func(j *jobspec.Job) {
+		j.Spec.Dataset.URI = "s3://images/tiny-*.tar"
+		j.Spec.Dataset.Access = jobspec.Access{Endpoint: "http://" + refused(t), SecretRef: &jobspec.SecretRef{Name: "vault"}}
+	})
+	labels := []string{"job_uid", job.Uid, "store", "dataset"}
+	for {
+		retries, _ := value(scrape(t, gr.addresses[0]), "sslctl_store_retries_total", labels...)
+		waited, _ := value(scrape(t, gr.addresses[0]), "sslctl_store_wait_seconds_total", labels...)
+		if retries >= 2 && waited > 0 {
+			break
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatalf("after %v retries and a wait of %v s", retries, waited)
+		}
+	}
+	if _, err := c.cancel(ctx, job.Uid); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := sslctl("", "logs", "tiny", "-f", "--addr", gr.addresses[0], "--timeout", "10s")
+	kept, err := os.ReadFile(gr.logFile.Name())
+	if code != 0 || err != nil || !strings.Contains(stdout, "waiting for a store") || !strings.Contains(string(kept), "waiting for a store") {
+		t.Fatalf("exit code %d, stderr %s, %v, logged: %s", code, stderr, err, stdout)
+	}
+	if all := stdout + string(kept); strings.Contains(all, "visible0") {
+		t.Errorf("a credential is in the log:\n%s", all)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"github.com/sslctl/sslctl/internal/jobspec"
 	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
 )
 
@@ -42,20 +43,25 @@ func startTestGroup(t *testing.T, workers, coordinators int) (context.Context, *
 	return ctx, gr, c
 }
 
-// submitTiny submits the job of tinyJob, with a checkpoint every so many steps.
-func submitTiny(ctx context.Context, t *testing.T, c *client, epochs string, everySteps int) *sslctlv1.Job {
+// submitTiny submits the job of tinyJob, changed.
+func submitTiny(ctx context.Context, t *testing.T, c *client, epochs string, change func(*jobspec.Job)) *sslctlv1.Job {
 	t.Helper()
 	_, file := tinyJob(t, epochs)
 	job, err := new(globals).readJob(file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	job.Spec.Checkpoint.EverySteps = everySteps
+	change(job)
 	accepted, err := c.submit(ctx, &sslctlv1.SubmitRequest{SpecYaml: job.YAML()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return accepted
+}
+
+// every sets how many steps there are between checkpoints.
+func every(steps int) func(*jobspec.Job) {
+	return func(j *jobspec.Job) { j.Spec.Checkpoint.EverySteps = steps }
 }
 
 // scrape reads /metrics as Prometheus does.
@@ -96,7 +102,7 @@ func value(families map[string]*dto.MetricFamily, name string, labels ...string)
 // TestMetricsOfAJob scrapes a coordinator with two workers while a job runs and after its end: what a dashboard needs is there, and goes.
 func TestMetricsOfAJob(t *testing.T) {
 	ctx, gr, c := startTestGroup(t, 2, 1)
-	accepted := submitTiny(ctx, t, c, "1000000", 10)
+	accepted := submitTiny(ctx, t, c, "1000000", every(10))
 	follow := func(done func(*sslctlv1.Job) bool) {
 		t.Helper()
 		if err := c.watch(ctx, accepted.Uid, done); err != nil {
