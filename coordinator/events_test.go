@@ -74,3 +74,61 @@ func TestCordonsAndEventsSurvive(t *testing.T) {
 		t.Fatalf("cordon of an unknown worker: %v", err)
 	}
 }
+
+// A drain while a job runs: the workers are told to stop as for a pause, the next generation begins at their step without the drained one,
+// and a new leader goes on with it.
+func TestDrainOutlivesTheLeader(t *testing.T) {
+	g := newGroup(t, 3)
+	a, b := newScript(t, g.leader(), "w1", 1), newScript(t, g.leader(), "w2", 1)
+	uid := submit(t, g.leader(), "mnist", 1).Uid
+	a.until("an assignment", nil, assigned(1))
+	b.until("an assignment", nil, assigned(1))
+	step := uint64(0)
+	at := func(phase pb.Phase) func(*pb.HeartbeatRequest) {
+		return func(m *pb.HeartbeatRequest) {
+			m.Phase, m.Step = phase, step
+			if m.WorkerId != "w1" || step == 0 {
+				return
+			}
+			m.Ledger = []*pb.LedgerEntry{{Generation: m.Generation, LastStep: step, Digest: "d"}}
+			if phase == pb.Phase_PHASE_STOPPED {
+				m.Checkpoints = []*pb.Checkpoint{{Step: step, Uri: "file:///ckpt/7", Digest: "d"}}
+			}
+		}
+	}
+	running := pb.Phase_PHASE_RUNNING
+	step = 3
+	a.beat(at(running))
+	b.beat(at(running))
+	retry(t, func(ctx context.Context) (*connect.Response[pb.CordonWorkerResponse], error) {
+		return clusterAt(g.leader()).CordonWorker(ctx, connect.NewRequest(&pb.CordonWorkerRequest{WorkerId: "w2", Drain: true}))
+	})
+	told := func(res *pb.HeartbeatResponse) bool {
+		return res.Assignment.GetDirective() == pb.Directive_DIRECTIVE_PAUSE
+	}
+	both := func(change func(*pb.HeartbeatRequest)) func(*pb.HeartbeatRequest) { // b's heartbeat with each of a's
+		return func(m *pb.HeartbeatRequest) {
+			b.beat(change)
+			change(m)
+		}
+	}
+	a.until("the word to stop", both(at(running)), told)
+	g.kill(g.leader())
+	a.n, b.n = g.leader(), g.leader()
+	if res := b.beat(at(running)); !told(res) {
+		t.Fatalf("under the new leader a worker is told %v", res)
+	}
+	res := a.until("the next generation", both(at(pb.Phase_PHASE_STOPPED)), assigned(2))
+	if next := res.Assignment; next.StartStep != step || len(next.Members) != 1 || next.Directive != pb.Directive_DIRECTIVE_RUN {
+		t.Fatalf("the next generation is %v", next)
+	}
+	if j := get(t, g.follower(), uid); j.StepsRepeated != 0 || !strings.Contains(j.Reason, "worker w2 is draining") {
+		t.Fatalf("after the drain: %v", j)
+	}
+	w := retry(t, func(ctx context.Context) (*connect.Response[pb.GetClusterResponse], error) {
+		return clusterAt(g.leader()).GetCluster(ctx, connect.NewRequest(&pb.GetClusterRequest{}))
+	}).Workers[1]
+	if w.Id != "w2" || w.State != "drained" || w.JobUid != "" {
+		t.Fatalf("the drained worker is %v", w)
+	}
+}

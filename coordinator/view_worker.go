@@ -46,6 +46,8 @@ func (v *view) worker(id string, detectWithin time.Duration) *pb.Worker {
 		out.State = "draining"
 	case job != nil:
 		out.State = "busy"
+	case cordon.Drain:
+		out.State = "drained"
 	case cordoned:
 		out.State = "cordoned"
 	}

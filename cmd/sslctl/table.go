@@ -114,7 +114,10 @@ func jobDetail(w io.Writer, j *sslctlv1.Job, wide bool) {
 
 // workersText says how many workers a job wants, and which: "2 to 4, with rack=4".
 func workersText(j *sslctlv1.Job) string {
-	text := fmt.Sprintf("%d to %d", j.WorkersMin, j.WorkersMax)
+	text := fmt.Sprint(j.WorkersMax)
+	if j.WorkersMin < j.WorkersMax {
+		text = fmt.Sprintf("%d to %d", j.WorkersMin, j.WorkersMax)
+	}
 	if len(j.Selector) > 0 {
 		text += ", with " + pairsText(j.Selector)
 	}

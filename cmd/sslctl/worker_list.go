@@ -17,6 +17,7 @@ func newWorkerListCommand(g *globals) *cobra.Command {
   busy      it has a job
   cordoned  it has no job and gets none
   draining  its job is about to go on without it
+  drained   its job goes on without it; it gets none
   leaving   its process shuts down
   lost      its process has fallen silent
   away      no process of this id has registered for long, but the id is cordoned`,

@@ -71,7 +71,11 @@ func workerTable(w io.Writer, workers []*sslctlv1.Worker, wide bool) {
 
 // workerState is the state in words: "busy, cordoned".
 func workerState(w *sslctlv1.Worker) string {
-	if w.Cordoned && w.State != "cordoned" && w.State != "draining" {
+	switch w.State {
+	case "cordoned", "draining", "drained":
+		return w.State
+	}
+	if w.Cordoned {
 		return w.State + ", cordoned"
 	}
 	return w.State

@@ -86,9 +86,10 @@ func stopped(j *state.Job, reports []Report) bool {
 		all(reports, func(r Report) bool { return r.Phase == Stopped && r.Step == step })
 }
 
-// begun tells whether the members have done a step, as far as is known.
+// begun tells whether the members may have done a step.
 func begun(j *state.Job, reports []Report) bool {
-	return j.State != state.Starting || slices.ContainsFunc(reports, func(r Report) bool { return r.Step > j.StartStep })
+	return j.State != state.Starting || all(reports, func(r Report) bool { return r.Phase == Running }) ||
+		slices.ContainsFunc(reports, func(r Report) bool { return r.Step > j.StartStep })
 }
 
 // unsuitable tells why a sound generation should make place for another one, at a step boundary; it is empty if it should not.

@@ -3119,7 +3119,7 @@ type Worker struct {
 	Numerics      []string               `protobuf:"bytes,5,rep,name=numerics,proto3" json:"numerics,omitempty"`
 	Labels        map[string]string      `protobuf:"bytes,6,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Cores         int32                  `protobuf:"varint,7,opt,name=cores,proto3" json:"cores,omitempty"`
-	State         string                 `protobuf:"bytes,8,opt,name=state,proto3" json:"state,omitempty"` // free, busy, cordoned, draining, leaving, lost, away
+	State         string                 `protobuf:"bytes,8,opt,name=state,proto3" json:"state,omitempty"` // free, busy, cordoned, draining, drained, leaving, lost, away
 	JobUid        string                 `protobuf:"bytes,9,opt,name=job_uid,json=jobUid,proto3" json:"job_uid,omitempty"`
 	LastSeenMsAgo int64                  `protobuf:"varint,10,opt,name=last_seen_ms_ago,json=lastSeenMsAgo,proto3" json:"last_seen_ms_ago,omitempty"`
 	Cordoned      bool                   `protobuf:"varint,11,opt,name=cordoned,proto3" json:"cordoned,omitempty"` // it gets no new work, whatever its state
