@@ -79,7 +79,7 @@ func firstPass(_ context.Context, cuts []uint64, use func(int, *tensor.Dense) er
 
 func instanceModel(t testing.TB) *nn.Model {
 	t.Helper()
-	m, err := nn.New("resnet-tiny", nn.Options{InH: instanceSide, InW: instanceSide, InC: 1, Projector: &nn.Projector{Hidden: 16, Out: instanceWidth, BatchNorm: true}}, keyed.New(3))
+	m, err := nn.New("mlp", nn.Options{InH: instanceSide, InW: instanceSide, InC: 1, Projector: &nn.Projector{Hidden: 16, Out: instanceWidth, BatchNorm: true}}, keyed.New(3))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func trainInstances(t *testing.T, loss string, workers int, first, last uint64, 
 	states := make([][]task.Var, workers)
 	group, ctx := errgroup.WithContext(t.Context())
 	for rank := range workers {
-		ring, err := allreduce.NewGroup(allreduce.Config{Rank: rank, World: workers, VirtualRanks: instanceRanks, JobUID: "1", Generation: 1, DetectWithin: time.Minute}, network.Transport(rank))
+		ring, err := allreduce.NewGroup(allreduce.Config{Rank: rank, World: workers, VirtualRanks: instanceRanks, JobUID: "1", Generation: 1, DetectWithin: 10 * time.Second}, network.Transport(rank))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -405,16 +405,22 @@ func TestInstanceDiscriminationByItsDefinition(t *testing.T) {
 	}
 }
 
+// aloneRing is a ring of one worker.
+func aloneRing(t *testing.T) *allreduce.Group {
+	t.Helper()
+	ring, err := allreduce.NewGroup(allreduce.Config{World: 1, VirtualRanks: instanceRanks, JobUID: "1", Generation: 1}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ring.Join(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return ring
+}
+
 func TestASkippedStepLeavesTheSlotsAlone(t *testing.T) {
 	for _, loss := range []string{"softmax", "nce"} {
-		made := newInstance(t, loss, 0, instanceRanks)
-		ring, err := allreduce.NewGroup(allreduce.Config{World: 1, VirtualRanks: instanceRanks, JobUID: "1", Generation: 1}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := ring.Join(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		made, ring := newInstance(t, loss, 0, instanceRanks), aloneRing(t)
 		if err := made.(task.Initializer).Initialize(t.Context(), firstPass); err != nil {
 			t.Fatal(err)
 		}
@@ -444,6 +450,22 @@ func TestASkippedStepLeavesTheSlotsAlone(t *testing.T) {
 		if state() == before {
 			t.Errorf("%s: a step that was not skipped changed nothing", loss)
 		}
+	}
+}
+
+func TestAnInstanceStepNamesItsPhases(t *testing.T) {
+	var phases []string
+	made, err := task.New(task.Config{Name: "instdisc", Loss: "softmax", Temperature: instanceTau, Negatives: 17},
+		task.Environment{Model: instanceModel(t), VirtualRanks: instanceRanks, Hi: instanceRanks, GlobalBatch: instanceBatch, Samples: instanceSamples, Key: keyed.New(3), Enter: func(phase string) { phases = append(phases, phase) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring := aloneRing(t)
+	if _, err := made.Step(t.Context(), ring, 0, instanceBatches(0, 0, instanceRanks), func(context.Context, string) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{task.PhaseForward, task.PhaseBank, task.PhaseBackward, task.PhaseBank}; !slices.Equal(phases, want) {
+		t.Errorf("the phases are %v, want %v", phases, want)
 	}
 }
 
