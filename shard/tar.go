@@ -66,7 +66,7 @@ func indexTar(r io.Reader, object string, v visitor) (*Index, error) {
 		case isLink(h) && ok:
 			return nil, fmt.Errorf("%w: %s: %q at byte %d is a link to %q, so that its sample would lack it; pack it with tar --dereference --hard-dereference", ErrFormat, object, h.Name, m.mark, h.Linkname)
 		case h.Typeflag != tar.TypeReg:
-			if h.Typeflag != tar.TypeDir && h.Typeflag != tar.TypeXGlobalHeader && v.skip != nil {
+			if !slices.Contains(structure, h.Typeflag) && v.skip != nil {
 				v.skip(h.Name, "it is a link or a special file")
 			}
 		case !ok:
@@ -93,6 +93,9 @@ func indexTar(r io.Reader, object string, v visitor) (*Index, error) {
 		}
 	}
 }
+
+// structure are the entries that no sample misses: folders, headers for all that follows, and the label of a GNU volume.
+var structure = []byte{tar.TypeDir, tar.TypeXGlobalHeader, 'V'}
 
 // checkRest reads what follows the end-of-archive mark, which may be filled up with zeros and nothing else: the samples of a second
 // archive would be lost in silence.

@@ -226,6 +226,12 @@ func TestBadShardsAreRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	label := makeTar(t, tar.FormatGNU, file{name: "volume"})
+	label[156] = 'V'
+	fixChecksum(label)
+	if _, err := indexTar(bytes.NewReader(label), "x.tar", visitor{skip: func(name, why string) { t.Errorf("%s is a problem: %s", name, why) }}); err != nil {
+		t.Errorf("the label of a volume: %v", err)
+	}
 	for name, data := range map[string]string{"empty": strings.Repeat("\x00", 1024), "one block of zeros": one[:1536], "filled up": one + strings.Repeat("\x00", 7168)} {
 		if _, err := indexTar(strings.NewReader(data), "x.tar", visitor{}); err != nil {
 			t.Errorf("%s: %v", name, err)
