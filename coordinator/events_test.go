@@ -80,7 +80,10 @@ func TestCordonsAndEventsSurvive(t *testing.T) {
 func TestDrainOutlivesTheLeader(t *testing.T) {
 	g := newGroup(t, 3)
 	a, b := newScript(t, g.leader(), "w1", 1), newScript(t, g.leader(), "w2", 1)
-	uid := submit(t, g.leader(), "mnist", 1).Uid
+	patient := &pb.SubmitRequest{SpecYaml: spec("mnist", 1), RequestId: "r", Set: []string{"spec.faultTolerance.detectWithin=20s"}}
+	uid := retry(t, func(ctx context.Context) (*connect.Response[pb.SubmitResponse], error) {
+		return jobs(g.leader()).Submit(ctx, connect.NewRequest(patient))
+	}).Job.Uid
 	a.until("an assignment", nil, assigned(1))
 	b.until("an assignment", nil, assigned(1))
 	step := uint64(0)

@@ -87,6 +87,8 @@ func (v *view) reason(j *state.Job) string {
 	}
 	live := v.t.reason(j.UID)
 	switch {
+	case live == "" && j.State != state.Pausing && j.Reform != "": // the planner has not told more yet
+		return j.Reform
 	case live == "":
 		return j.Reason
 	case j.State == state.Starting && j.Reason != "" && j.Generation > 1:

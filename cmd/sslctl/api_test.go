@@ -40,6 +40,7 @@ type scripted struct {
 	list   func() ([]*sslctlv1.Job, error)
 	watch  func(send func(*sslctlv1.Job)) error
 	cancel func(job string) (*sslctlv1.Job, error)
+	scale  func(*sslctlv1.ScaleRequest) (*sslctlv1.Job, error)
 
 	preview func(*sslctlv1.PreviewRequest) (*sslctlv1.PreviewResponse, error)
 }
@@ -65,6 +66,11 @@ func (s *scripted) List(context.Context, *connect.Request[sslctlv1.ListRequest])
 func (s *scripted) Cancel(_ context.Context, r *connect.Request[sslctlv1.CancelRequest]) (*connect.Response[sslctlv1.CancelResponse], error) {
 	j, err := s.cancel(r.Msg.Job)
 	return connect.NewResponse(&sslctlv1.CancelResponse{Job: j}), err
+}
+
+func (s *scripted) Scale(_ context.Context, r *connect.Request[sslctlv1.ScaleRequest]) (*connect.Response[sslctlv1.ScaleResponse], error) {
+	j, err := s.scale(r.Msg)
+	return connect.NewResponse(&sslctlv1.ScaleResponse{Job: j}), err
 }
 
 func (s *scripted) Watch(_ context.Context, _ *connect.Request[sslctlv1.WatchRequest], stream *connect.ServerStream[sslctlv1.WatchResponse]) error {
@@ -286,5 +292,26 @@ func TestWatchNotFound(t *testing.T) {
 	err = c.watch(t.Context(), "7", func(*sslctlv1.Job) bool { return false })
 	if exitCode(err) != 5 {
 		t.Errorf("got %v, exit code %d", err, exitCode(err))
+	}
+}
+
+// Whoever raises the most workers while no other can take the job is told, since nothing happens then.
+func TestScaleSaysWhenNothingHappens(t *testing.T) {
+	scaled := running(12)
+	scaled.WorkersMin, scaled.WorkersMax, scaled.Members = 1, 4, completed().Members
+	address := serve(t, &scripted{scale: func(r *sslctlv1.ScaleRequest) (*sslctlv1.Job, error) {
+		if r.Job != "small" || r.WorkersMin != 0 || r.WorkersMax != 4 {
+			t.Errorf("asked for %v", r)
+		}
+		return scaled, nil
+	}})
+	for reason, want := range map[string]string{
+		"":                      "job small goes on with its 2 workers: no other can take it now (sslctl explain small says why)\n",
+		"scaled to at most 4 …": "",
+	} {
+		scaled.Reason = reason
+		if code, _, stderr := sslctl("", "scale", "small", "--max", "4", "--addr", address); code != 0 || stderr != want {
+			t.Errorf("exit code %d, stderr %q, want %q", code, stderr, want)
+		}
 	}
 }

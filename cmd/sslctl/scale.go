@@ -61,6 +61,9 @@ func runScale(ctx context.Context, g *globals, name string, o scaleOptions) erro
 	if err != nil {
 		return err
 	}
+	if n := len(job.Members); job.State == sslctlv1.JobState_JOB_STATE_RUNNING && n < int(job.WorkersMax) && job.Reason == "" {
+		fmt.Fprintf(g.err, "job %s goes on with its %d workers: no other can take it now (sslctl explain %s says why)\n", job.Name, n, job.Name)
+	}
 	return g.printChanged(job)
 }
 
