@@ -35,9 +35,7 @@ JSON object with all its fields.
 
 The lines are copies, which the coordinators keep in memory: the newest 2000 of a job (1 MiB), of the 64 jobs that were logged about last, since
 the coordinator that answers was started. Debug lines are among them only where a process runs with --log-level debug. The processes' own logs
-have everything.
-
-` + exitHelp,
+have everything.`,
 		Example: "  sslctl logs fashion -f\n  sslctl logs fashion --since 10m --level warn --worker w3",
 		Args:    arguments(1, 1, "the job's name or uid"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -74,7 +72,11 @@ func runLogs(ctx context.Context, g *globals, job string, level zapcore.Level, o
 		return err
 	}
 	defer c.close()
-	request := &sslctlv1.TailRequest{Job: job, Follow: o.follow, WorkerId: o.worker, Level: int32(level)}
+	found, err := c.get(ctx, &sslctlv1.GetRequest{Job: job})
+	if err != nil {
+		return err
+	}
+	request := &sslctlv1.TailRequest{Job: found.Uid, Follow: o.follow, WorkerId: o.worker, Level: int32(level)}
 	if o.since > 0 {
 		request.SinceUnixMs = time.Now().Add(-o.since).UnixMilli()
 	}

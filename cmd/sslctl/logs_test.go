@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/sslctl/sslctl/internal/jobspec"
 	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
+	"go.uber.org/zap/zapcore"
 )
 
 // jsonLines reads one JSON object a line.
@@ -120,5 +122,68 @@ func TestNoSecretIsLogged(t *testing.T) {
 	}
 	if all := stdout + string(kept); strings.Contains(all, "visible0") {
 		t.Errorf("a credential is in the log:\n%s", all)
+	}
+}
+
+// TestLogsFollowThroughALostLeader closes the coordinator that answers; following goes on at another one, and no line comes twice.
+func TestLogsFollowThroughALostLeader(t *testing.T) {
+	ctx, gr, c := startTestGroup(t, 1, 3)
+	job := submitTiny(ctx, t, c, "1000000", every(1000000))
+	out := &awaited{text: "joined the ring", seen: make(chan struct{})}
+	g := &globals{out: out, err: new(bytes.Buffer), addresses: gr.addresses, timeout: 10 * time.Second, output: "json"}
+	ended := make(chan error, 1)
+	go func() { ended <- runLogs(ctx, g, job.Uid, zapcore.DebugLevel, logsOptions{follow: true}) }()
+	<-out.seen
+	for _, node := range gr.nodes {
+		if node.IsLeader() {
+			if err := node.Close(); err != nil {
+				t.Fatal(err)
+			}
+			break
+		}
+	}
+	if _, err := c.cancel(ctx, job.Uid); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for line := range strings.Lines(out.String()) {
+		if seen[line] {
+			t.Errorf("twice: %s", line)
+		}
+		seen[line] = true
+	}
+	if !strings.Contains(out.String(), `"event":"Cancelled"`) {
+		t.Errorf("the end is not shown: %s", out.String())
+	}
+}
+
+func TestLogPrinterSaysWhatIsMissing(t *testing.T) {
+	var out, err bytes.Buffer
+	p := &logPrinter{g: &globals{out: &out, err: &err, output: "table"}, lost: map[string]uint64{}, shown: map[string]int64{}}
+	line := func(at int64, worker string, lost uint64, text string) *sslctlv1.LogLine {
+		return &sslctlv1.LogLine{UnixNano: at, WorkerId: worker, Lost: lost, Json: `{"level":"info","msg":"` + text + `","job":"7","worker":"` + worker + `","why":"a \"b\"","n":3}`}
+	}
+	for _, m := range []*sslctlv1.TailResponse{
+		{LeftOut: 12, Lines: []*sslctlv1.LogLine{line(1e9, "w1", 5, "one"), line(2e9, "w2", 0, "two")}},
+		{},
+		{LeftOut: 14, Lines: []*sslctlv1.LogLine{line(2e9, "w2", 0, "two"), line(3e9, "w1", 9, "three")}}, // of another coordinator
+	} {
+		if err := p.print(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantOut := `1970-01-01T00:00:01.000Z  INFO   w1              one  why="a \"b\""  n=3
+1970-01-01T00:00:02.000Z  INFO   w2              two  why="a \"b\""  n=3
+1970-01-01T00:00:03.000Z  INFO   w1              three  why="a \"b\""  n=3
+`
+	wantErr := "12 older lines are not kept any more\n4 lines of w1 did not get here; its own log has them\n"
+	if out.String() != wantOut || err.String() != wantErr {
+		t.Errorf("printed %s and %s", out.String(), err.String())
+	}
+	if got := p.resume(); got != 0 {
+		t.Errorf("another coordinator is asked from %d ms on", got)
 	}
 }

@@ -17,7 +17,8 @@ var errCut = errors.New("the stream ended early")
 func (c *client) stream(ctx context.Context, doing string, patience time.Duration, once func(context.Context, endpoint) (heard bool, err error)) error {
 	lost := time.Time{} // since when nobody answers
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		heard, err := once(ctx, c.endpoints[c.current])
+		at := c.endpoints[c.current]
+		heard, err := once(ctx, at)
 		api := new(connect.Error)
 		switch {
 		case err == nil:
@@ -36,7 +37,7 @@ func (c *client) stream(ctx context.Context, doing string, patience time.Duratio
 		} else if lost.IsZero() {
 			lost = time.Now()
 		} else if time.Since(lost) > patience {
-			return fmt.Errorf("%s: %w for %v (%s)", doing, errUnreachable, patience, message(err))
+			return fmt.Errorf("%s: %w for %v (%s)", doing, errUnreachable, patience, at.address+": "+message(err))
 		}
 		select {
 		case <-time.After(wait):
