@@ -67,7 +67,11 @@ func (a *operatorService) TransferLeadership(ctx context.Context, req *connect.R
 		}
 		f = n.raft.LeadershipTransferToServer(m.servers[at].ID, m.servers[at].Address)
 	}
-	if err := f.Error(); err != nil {
+	switch err := f.Error(); {
+	case errors.Is(err, raft.ErrLeadershipTransferInProgress), errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrNotLeader):
+		// The answer to an earlier attempt went astray while the leader changed; the next attempt finds who leads.
+		return nil, connect.NewError(connect.CodeUnavailable, fmt.Errorf("transfer the leadership: %w", err))
+	case err != nil:
 		return nil, precondition("no other coordinator has taken over the leadership (%w); see sslctl operator raft list-peers", err)
 	}
 	leader, err := n.awaitOther(ctx)
