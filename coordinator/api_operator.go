@@ -58,16 +58,14 @@ func (a *operatorService) TransferLeadership(ctx context.Context, req *connect.R
 	case len(m.servers) == 1:
 		return nil, precondition("coordinator %s is alone in its group; nobody else can lead", n.cfg.ID)
 	}
-	var f raft.Future
-	if to == "" {
-		f = n.raft.LeadershipTransfer()
-	} else {
+	ask := n.raft.LeadershipTransfer
+	if to != "" {
 		if _, silent := n.silent.since(to); silent {
 			return nil, precondition("coordinator %s does not answer, so it cannot lead; choose another of %s", to, strings.Join(m.ids(), ", "))
 		}
-		f = n.raft.LeadershipTransferToServer(m.servers[at].ID, m.servers[at].Address)
+		ask = func() raft.Future { return n.raft.LeadershipTransferToServer(m.servers[at].ID, m.servers[at].Address) }
 	}
-	switch err := f.Error(); {
+	switch err := n.settle(ask); {
 	case errors.Is(err, raft.ErrLeadershipTransferInProgress), errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrNotLeader):
 		// The answer to an earlier attempt went astray while the leader changed; the next attempt finds who leads.
 		return nil, connect.NewError(connect.CodeUnavailable, fmt.Errorf("transfer the leadership: %w", err))
@@ -121,7 +119,9 @@ func (a *operatorService) AddPeer(ctx context.Context, req *connect.Request[pb.A
 	case status.Member:
 		return nil, precondition("coordinator %s has made, or been of, a group of its own; start it again on an empty --data-dir with --join", id)
 	}
-	if err := n.raft.AddVoter(raft.ServerID(id), raft.ServerAddress(address), m.index, n.cfg.DetectWithin).Error(); err != nil {
+	if err := n.settle(func() raft.Future {
+		return n.raft.AddVoter(raft.ServerID(id), raft.ServerAddress(address), m.index, n.cfg.DetectWithin)
+	}); err != nil {
 		return nil, uncommitted(fmt.Errorf("let coordinator %s in: %w", id, err))
 	}
 	n.log.Info("let a coordinator in", zap.String("peer", id), zap.String("at", address))
@@ -148,7 +148,7 @@ func (a *operatorService) RemovePeer(ctx context.Context, req *connect.Request[p
 		return nil, precondition("without %s the group is %s, of which %d answer and %d must; bring the silent ones back first, or remove one of them instead",
 			id, strings.Join(left.ids(), ", "), have, need)
 	}
-	if err := n.raft.RemoveServer(raft.ServerID(id), m.index, n.cfg.DetectWithin).Error(); err != nil {
+	if err := n.settle(func() raft.Future { return n.raft.RemoveServer(raft.ServerID(id), m.index, n.cfg.DetectWithin) }); err != nil {
 		return nil, uncommitted(fmt.Errorf("remove coordinator %s: %w", id, err))
 	}
 	n.log.Info("removed a coordinator", zap.String("peer", id))

@@ -1,8 +1,12 @@
 package coordinator
 
 import (
+	"fmt"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/sslctl/sslctl/coordinator/state"
 )
 
 // A leader that is stopped in order hands over at once: nobody waits for its silence, which would take a minute here.
@@ -24,5 +28,38 @@ func TestALeaderThatClosesHandsOver(t *testing.T) {
 	submit(t, g.leader(), "after", 2)
 	if took := time.Since(start); took > patience {
 		t.Errorf("the next leader took %v", took)
+	}
+}
+
+// Raft forgets who waits for an entry that is committed while it shuts down. Nobody may be waiting then, or Close would wait for them.
+func TestCloseAmongCommands(t *testing.T) {
+	for range 20 {
+		n, err := Start(Config{ID: "a", Listener: listen(t), DataDir: t.TempDir(), DetectWithin: 200 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := n.WaitLeader(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		begun := make(chan struct{})
+		var busy sync.WaitGroup
+		for worker := range 8 {
+			busy.Go(func() {
+				for i := 0; ; i++ {
+					_, err := n.apply(state.Command{Cordon: &state.Cordoning{Worker: fmt.Sprintf("w%d-%d", worker, i)}})
+					if err != nil {
+						return
+					}
+					if worker == 0 && i == 0 {
+						close(begun)
+					}
+				}
+			})
+		}
+		<-begun
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+		busy.Wait()
 	}
 }

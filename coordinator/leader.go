@@ -35,7 +35,7 @@ func (n *Node) lead() {
 
 // runTerm leads until leadership is lost or the node closes. It tells whether another term has begun already.
 func (n *Node) runTerm() bool {
-	if err := n.raft.Barrier(n.cfg.DetectWithin).Error(); err != nil { // everything that earlier leaders have acknowledged is applied
+	if err := n.settle(func() raft.Future { return n.raft.Barrier(n.cfg.DetectWithin) }); err != nil { // everything that earlier leaders have acknowledged is applied
 		n.log.Debug("leadership lost before it began", zap.Error(err))
 		return n.raft.State() == raft.Leader && n.ctx.Err() == nil
 	}
@@ -91,7 +91,7 @@ func (n *Node) plan(t *term) {
 		for _, c := range d.Commands {
 			result, err := n.apply(c)
 			if err != nil {
-				if !errors.Is(err, raft.ErrLeadershipLost) && !errors.Is(err, raft.ErrNotLeader) {
+				if !errors.Is(err, raft.ErrLeadershipLost) && !errors.Is(err, raft.ErrNotLeader) && !errors.Is(err, ErrClosed) {
 					n.log.Warn("a decision was not committed; it is taken again", zap.Error(err))
 				}
 				return

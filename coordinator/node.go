@@ -44,6 +44,7 @@ type Node struct {
 	silent   silentPeers
 	changed  broadcast      // the state, what was heard, or the leader
 	requests sync.WaitGroup // HTTP requests being answered
+	futures  gate           // of what Raft is asked for
 
 	ctx    context.Context // ends when Close begins
 	cancel context.CancelFunc
@@ -302,7 +303,7 @@ func (n *Node) Close() error {
 	n.close.Do(func() {
 		defer close(n.done)
 		if n.IsLeader() && len(n.cfg.Peers) > 1 {
-			if err := n.raft.LeadershipTransfer().Error(); err != nil {
+			if err := n.settle(n.raft.LeadershipTransfer); err != nil {
 				n.log.Debug("nobody has taken over the leadership", zap.Error(err))
 			}
 		}
@@ -322,6 +323,7 @@ func (n *Node) shutdown() error {
 	if err := n.server.Shutdown(ctx); err != nil {
 		n.server.Close()
 	}
+	n.futures.close()
 	err := n.raft.Shutdown().Error()
 	n.transport.Close()
 	n.transport.CloseStreams()
@@ -344,8 +346,8 @@ func (n *Node) apply(c state.Command) (state.Result, error) {
 		return state.Result{}, err
 	}
 	start := time.Now()
-	f := n.raft.Apply(data, n.cfg.DetectWithin)
-	if err := f.Error(); err != nil {
+	var f raft.ApplyFuture
+	if err := n.settle(func() raft.Future { f = n.raft.Apply(data, n.cfg.DetectWithin); return f }); err != nil {
 		return state.Result{}, fmt.Errorf("commit by a majority of the coordinators: %w", err)
 	}
 	n.metrics.CommitSeconds.Observe(time.Since(start).Seconds())
