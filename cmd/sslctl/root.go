@@ -70,7 +70,7 @@ SSLCTL_ADDR, --log-level is SSLCTL_LOG_LEVEL; a flag counts more. --set has none
 	f.StringVar(&g.logFormat, "log-format", "console", "form of the log on standard error: "+strings.Join(telemetry.Formats(), ", "))
 	root.AddCommand(
 		newUpCommand(g), newCoordinatorCommand(g), newWorkerCommand(g),
-		newSubmitCommand(g), newValidateCommand(g), newPlanCommand(g), newListCommand(g), newStatusCommand(g),
+		newSubmitCommand(g), newValidateCommand(g), newPlanCommand(g), newListCommand(g), newStatusCommand(g), newWatchCommand(g),
 		newExplainCommand(g), newEventsCommand(g), newLogsCommand(g),
 		newCancelCommand(g), newPauseCommand(g), newResumeCommand(g), newScaleCommand(g), newDeleteCommand(g), newExportCommand(g), newAuditCommand(g),
 		newDatasetCommand(g), newOperatorCommand(g), newCompletionCommand(g), newVersionCommand(g),
