@@ -226,6 +226,7 @@ func (t *trainer) restore(ctx context.Context) error {
 	if want := t.session.assignment.SourceDigest; digest != want {
 		return fmt.Errorf("restore %s: the state has digest %s, the ledger says %s; the files are not those that were committed", uri, digest, want)
 	}
+	t.reportCorrupt(t.Corrupt) // the coordinators may not have heard of all of them
 	t.checkpointed, t.hasCheckpoint = t.Step, true
 	t.session.metrics.CheckpointSeconds[telemetry.CheckpointRead].Observe(time.Since(start).Seconds())
 	t.log.Info("restored", zap.String("checkpoint", uri), telemetry.Step(t.Step), zap.String("digest", digest))

@@ -36,6 +36,7 @@ type committedStep struct {
 type sent struct {
 	plan    bool
 	removed int
+	corrupt int
 	failure bool
 }
 
@@ -86,7 +87,7 @@ func (r *report) wait(what string, next time.Duration) {
 func (r *report) snapshot() *sslctlv1.HeartbeatRequest {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.sent = sent{plan: r.message.Plan != nil, removed: len(r.message.RemovedCheckpoints), failure: r.message.Failure != nil}
+	r.sent = sent{plan: r.message.Plan != nil, removed: len(r.message.RemovedCheckpoints), corrupt: len(r.message.CorruptSamples), failure: r.message.Failure != nil}
 	m := proto.Clone(r.message).(*sslctlv1.HeartbeatRequest)
 	if m.Failure == nil && time.Now().Before(r.waitsTill) {
 		m.PhaseDetail = r.waits
@@ -110,6 +111,7 @@ func (r *report) acknowledge(response *sslctlv1.HeartbeatResponse) {
 		m.Plan = nil
 	}
 	m.RemovedCheckpoints = m.RemovedCheckpoints[r.sent.removed:]
+	m.CorruptSamples = m.CorruptSamples[r.sent.corrupt:]
 	if response.HasCheckpoint {
 		r.stored = committedStep{max(r.stored.step, response.AcknowledgedCheckpointStep), true}
 	}

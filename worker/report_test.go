@@ -23,7 +23,7 @@ func TestWhatIsNotAcknowledgedIsReportedAgain(t *testing.T) {
 	r := testReport()
 	r.update(false, func(m *sslctlv1.HeartbeatRequest) {
 		m.Plan = &sslctlv1.Plan{StepsTotal: 40}
-		m.RemovedCheckpoints = []string{"a"}
+		m.RemovedCheckpoints, m.CorruptSamples = []string{"a"}, []string{"x", "y"}
 		for _, step := range []uint64{14, 18, 22} {
 			m.Ledger = append(m.Ledger, &sslctlv1.LedgerEntry{LastStep: step})
 			m.Checkpoints = append(m.Checkpoints, &sslctlv1.Checkpoint{Step: step})
@@ -34,14 +34,16 @@ func TestWhatIsNotAcknowledgedIsReportedAgain(t *testing.T) {
 	if again := r.snapshot(); len(again.Ledger) != 3 || again.Plan == nil || !slices.Equal(again.RemovedCheckpoints, lost.RemovedCheckpoints) {
 		t.Fatalf("without an answer, the next report is %v", again)
 	}
-	r.update(false, func(m *sslctlv1.HeartbeatRequest) { m.RemovedCheckpoints = append(m.RemovedCheckpoints, "b") })
+	r.update(false, func(m *sslctlv1.HeartbeatRequest) {
+		m.RemovedCheckpoints, m.CorruptSamples = append(m.RemovedCheckpoints, "b"), append(m.CorruptSamples, "z")
+	})
 	r.acknowledge(answered(18))
 	m := r.snapshot()
 	if len(m.Ledger) != 1 || m.Ledger[0].LastStep != 22 || len(m.Checkpoints) != 3 || len(m.Evaluations) != 3 {
 		t.Errorf("with step 18 acknowledged, the report is %v", m)
 	}
-	if m.Plan != nil || !slices.Equal(m.RemovedCheckpoints, []string{"b"}) {
-		t.Errorf("what the answered report held is sent again: plan %v, removed %v", m.Plan, m.RemovedCheckpoints)
+	if m.Plan != nil || !slices.Equal(m.RemovedCheckpoints, []string{"b"}) || !slices.Equal(m.CorruptSamples, []string{"z"}) {
+		t.Errorf("what the answered report held is sent again: plan %v, removed %v, corrupt %v", m.Plan, m.RemovedCheckpoints, m.CorruptSamples)
 	}
 	if c := r.checkpointCommitted(); c.known {
 		t.Errorf("checkpoint %d counts as committed", c.step)

@@ -177,12 +177,20 @@ func some(names []string) string {
 	return strings.Join(names, "; ")
 }
 
+// noteCorrupt adds to the samples that were replaced, and reports those that are new.
 func (t *trainer) noteCorrupt(names []string) {
+	known := len(t.Corrupt)
 	for _, name := range names {
 		if !slices.Contains(t.Corrupt, name) {
 			t.Corrupt = append(t.Corrupt, name)
-			t.session.report.update(false, func(m *sslctlv1.HeartbeatRequest) { m.CorruptSamples = slices.Clone(t.Corrupt) })
 		}
+	}
+	t.reportCorrupt(t.Corrupt[known:])
+}
+
+func (t *trainer) reportCorrupt(names []string) {
+	if len(names) > 0 {
+		t.session.report.update(false, func(m *sslctlv1.HeartbeatRequest) { m.CorruptSamples = append(m.CorruptSamples, names...) })
 	}
 }
 
