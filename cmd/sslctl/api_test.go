@@ -41,6 +41,7 @@ type scripted struct {
 	watch  func(send func(*sslctlv1.Job)) error
 	cancel func(job string) (*sslctlv1.Job, error)
 	scale  func(*sslctlv1.ScaleRequest) (*sslctlv1.Job, error)
+	delete func(*sslctlv1.DeleteRequest) (*sslctlv1.Job, error)
 
 	preview func(*sslctlv1.PreviewRequest) (*sslctlv1.PreviewResponse, error)
 }
@@ -71,6 +72,11 @@ func (s *scripted) Cancel(_ context.Context, r *connect.Request[sslctlv1.CancelR
 func (s *scripted) Scale(_ context.Context, r *connect.Request[sslctlv1.ScaleRequest]) (*connect.Response[sslctlv1.ScaleResponse], error) {
 	j, err := s.scale(r.Msg)
 	return connect.NewResponse(&sslctlv1.ScaleResponse{Job: j}), err
+}
+
+func (s *scripted) Delete(_ context.Context, r *connect.Request[sslctlv1.DeleteRequest]) (*connect.Response[sslctlv1.DeleteResponse], error) {
+	j, err := s.delete(r.Msg)
+	return connect.NewResponse(&sslctlv1.DeleteResponse{Job: j}), err
 }
 
 func (s *scripted) Watch(_ context.Context, _ *connect.Request[sslctlv1.WatchRequest], stream *connect.ServerStream[sslctlv1.WatchResponse]) error {
@@ -313,5 +319,27 @@ func TestScaleSaysWhenNothingHappens(t *testing.T) {
 		if code, _, stderr := sslctl("", "scale", "small", "--max", "4", "--addr", address); code != 0 || stderr != want {
 			t.Errorf("exit code %d, stderr %q, want %q", code, stderr, want)
 		}
+	}
+}
+
+// TestDeleteIsRepeatedForOneJob loses the answer to a deletion. The repetition is about the same uid, so that no older job of the name goes too,
+// and that it is gone is what was wanted.
+func TestDeleteIsRepeatedForOneJob(t *testing.T) {
+	asked := 0
+	address := serve(t, &scripted{
+		get: func(*sslctlv1.GetRequest) (*sslctlv1.Job, error) { return completed(), nil },
+		delete: func(r *sslctlv1.DeleteRequest) (*sslctlv1.Job, error) {
+			if asked++; r.Job != "7" || r.Force {
+				t.Errorf("asked for %v", r)
+			}
+			if asked == 1 {
+				return nil, connect.NewError(connect.CodeUnavailable, errUnreachable)
+			}
+			return nil, connect.NewError(connect.CodeNotFound, errInput)
+		},
+	})
+	code, stdout, stderr := sslctl("", "delete", "small", "--addr", address)
+	if code != 0 || asked != 2 || !strings.HasPrefix(stdout, "job small (uid 7) is deleted; it was completed\n") {
+		t.Errorf("exit code %d, asked %d times, stdout %q, stderr %q", code, asked, stdout, stderr)
 	}
 }

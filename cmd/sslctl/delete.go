@@ -52,21 +52,22 @@ func runDelete(ctx context.Context, g *globals, name string, o deleteOptions) er
 		return err
 	}
 	defer c.close()
+	// Deleted is the job that is looked at here, by its uid: a request that is repeated must not find an older job of the name.
+	job, err := c.get(ctx, &sslctlv1.GetRequest{Job: name})
+	if err != nil {
+		return err
+	}
 	folder := ""
-	if o.checkpoints {
-		job, err := c.get(ctx, &sslctlv1.GetRequest{Job: name})
-		if err != nil {
-			return err
-		}
-		name = job.Uid // from now on the job that was looked at, whatever else takes its name
-		if ended(job.State) || o.force {
-			if folder, err = g.deleteCheckpoints(ctx, c, job); err != nil {
-				return fmt.Errorf("deleting the checkpoints of job %s, which is still listed: %w", job.Name, err)
-			}
+	if o.checkpoints && (ended(job.State) || o.force) {
+		if folder, err = g.deleteCheckpoints(ctx, c, job); err != nil {
+			return fmt.Errorf("deleting the checkpoints of job %s, which is still listed: %w", job.Name, err)
 		}
 	}
-	job, err := c.delete(ctx, name, o.force)
-	if err != nil {
+	last, err := c.delete(ctx, job, o.force)
+	switch {
+	case err == nil:
+		job = last
+	case exitCode(err) != exitNotFound: // else it is gone already: the answer to an earlier attempt was lost
 		return err
 	}
 	return g.print(deleteReport{job.Name, job.Uid, stateName(job.State), folder, job.Exported}, func(w io.Writer, _ bool) {
@@ -128,9 +129,9 @@ func (c *client) awaitIdle(ctx context.Context, uid string) error {
 	}
 }
 
-func (c *client) delete(ctx context.Context, job string, force bool) (*sslctlv1.Job, error) {
-	m, err := call(ctx, c, "deleting job "+job, func(ctx context.Context, e endpoint) (*connect.Response[sslctlv1.DeleteResponse], error) {
-		return e.jobs.Delete(ctx, connect.NewRequest(&sslctlv1.DeleteRequest{Job: job, Force: force}))
+func (c *client) delete(ctx context.Context, job *sslctlv1.Job, force bool) (*sslctlv1.Job, error) {
+	m, err := call(ctx, c, "deleting job "+job.Name, func(ctx context.Context, e endpoint) (*connect.Response[sslctlv1.DeleteResponse], error) {
+		return e.jobs.Delete(ctx, connect.NewRequest(&sslctlv1.DeleteRequest{Job: job.Uid, Force: force}))
 	})
 	return m.GetJob(), err
 }

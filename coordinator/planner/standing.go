@@ -83,7 +83,9 @@ func (p *planning) hold(j *state.Job) {
 	}
 	now = slices.DeleteFunc(now, cannot)
 	for _, w := range now[:min(len(now), j.Need.WorkersMin)] {
-		p.held[w.ID] = j
+		if p.held[w.ID] == nil {
+			p.held[w.ID] = j
+		}
 	}
 }
 
