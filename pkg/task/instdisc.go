@@ -37,7 +37,7 @@ type instanceForm interface {
 	// share is what the i-th owned shard adds to the gradient of every query, (B, d), after merge and without the queries' own slots.
 	share(i int) []float32
 	// finish does what follows an update and adds figures of the form's own to the metrics.
-	finish(Metrics)
+	finish(step uint64, m Metrics)
 	state() []Var
 }
 
@@ -166,7 +166,7 @@ func (t *instdisc) Step(ctx context.Context, g Group, step uint64, own []Batch, 
 	observe(statistics, t.env.VirtualRanks, t.encoder.branch)
 	t.remember(step, rows[0], ids)
 	metrics := Metrics{"loss": c.loss, "positiveSimilarity": c.positive, "bank.stalenessMean": c.staleness}
-	t.form.finish(metrics)
+	t.form.finish(step, metrics)
 	return metrics, nil
 }
 

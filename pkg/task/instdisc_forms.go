@@ -44,10 +44,17 @@ func (s *instanceSoftmax) share(i int) []float32 {
 	return s.parts[i].O
 }
 
-func (s *instanceSoftmax) begin()           {}
-func (s *instanceSoftmax) calibrate() bool  { return false }
-func (s *instanceSoftmax) finish(m Metrics) { m["chanceLoss"] = keyed.Log(float64(s.task.drawn + 1)) }
-func (s *instanceSoftmax) state() []Var     { return nil }
+func (s *instanceSoftmax) begin()          {}
+func (s *instanceSoftmax) calibrate() bool { return false }
+
+// finish tells the loss of chance from the second pass over the data on: in the first, the encoder moves away from slots that the untrained
+// model wrote, and the loss exceeds chance while it learns.
+func (s *instanceSoftmax) finish(step uint64, m Metrics) {
+	if step*uint64(s.task.env.GlobalBatch) >= s.task.env.Samples {
+		m["chanceLoss"] = keyed.Log(float64(s.task.drawn + 1))
+	}
+}
+func (s *instanceSoftmax) state() []Var { return nil }
 
 // normalizerMomentum is the share of the running Z that a step keeps.
 const normalizerMomentum = 0.9
@@ -123,7 +130,7 @@ func (s *instanceNCE) share(i int) []float32 {
 }
 
 // finish moves the running Z: Z ← 0.9·Z + 0.1·measured, in the logarithm, where any temperature has room.
-func (s *instanceNCE) finish(m Metrics) {
+func (s *instanceNCE) finish(_ uint64, m Metrics) {
 	m["z"] = keyed.Exp(min(s.current, 700)) // a number that JSON knows, whatever the temperature
 	s.logZ.Float32s()[0] = float32(objective.LogSumExp(s.current+keyed.Log(normalizerMomentum), s.measured()+keyed.Log(1-normalizerMomentum)))
 }

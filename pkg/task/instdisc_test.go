@@ -100,6 +100,7 @@ func newInstance(t testing.TB, loss string, lo, hi int) task.Task {
 type instanceRun struct {
 	tensors  map[string]*tensor.Dense // by name, with @v for those of a virtual rank
 	losses   []float64
+	chance   []float64
 	z        []float64
 	bytes    []uint64    // of the bank, by rank
 	owned    []int       // virtual ranks, by rank
@@ -173,6 +174,7 @@ func trainInstances(t *testing.T, loss string, workers int, first, last uint64, 
 					return err
 				}
 				if rank == 0 {
+					out.chance = append(out.chance, metrics["chanceLoss"])
 					out.losses, out.z = append(out.losses, metrics["loss"]), append(out.z, metrics["z"])
 				}
 			}
@@ -262,6 +264,9 @@ func TestSlotsEqualAOneProcessReferenceToTheBit(t *testing.T) {
 			}
 			if fmt.Sprint(got.losses, got.z) != fmt.Sprint(one.losses, one.z) {
 				t.Errorf("%s, %d workers: losses %v and Z %v, one worker %v and %v", loss, workers, got.losses, got.z, one.losses, one.z)
+			}
+			if want := []float64{0, 0, keyed.Log(18)}; loss == "softmax" && !slices.Equal(got.chance, want) {
+				t.Errorf("the losses of chance are %v, want %v: one for steps that begin in the second pass", got.chance, want)
 			}
 			// A slot takes its vector and 8 bytes of provenance; each virtual rank has 6 of the 30.
 			for rank, bytes := range got.bytes {
