@@ -46,6 +46,7 @@ func (s *instanceSoftmax) share(i int) []float32 {
 
 func (s *instanceSoftmax) begin()          {}
 func (s *instanceSoftmax) calibrate() bool { return false }
+func (s *instanceSoftmax) state() []Var    { return nil }
 
 // finish tells the loss of chance from the second pass over the data on: in the first, the encoder moves away from slots that the untrained
 // model wrote, and the loss exceeds chance while it learns.
@@ -54,7 +55,6 @@ func (s *instanceSoftmax) finish(step uint64, m Metrics) {
 		m["chanceLoss"] = keyed.Log(float64(s.task.drawn + 1))
 	}
 }
-func (s *instanceSoftmax) state() []Var { return nil }
 
 // normalizerMomentum is the share of the running Z that a step keeps.
 const normalizerMomentum = 0.9
