@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -56,8 +57,8 @@ func datasetTable(w io.Writer, s shard.Summary) {
 		{"data set", s.URI},
 		{"shards", fmt.Sprintf("%d, %s, %d to %d samples each", s.Shards, bytesText(uint64(s.Bytes)), s.ShardSamples[0], s.ShardSamples[1])},
 		{"samples", fmt.Sprintf("%d, of which %d without label", s.Samples, s.Unlabelled)},
-		{"members", countsText(s.Members)},
-		{"images", countsText(s.Images)},
+		{"members", countsText(s.Members, "kinds of samples")},
+		{"images", countsText(s.Images, "sizes")},
 		{"labels", labelsText(s.Labels)},
 		{"shuffled", fmt.Sprintf("among %d samples", s.ShuffleWindow)},
 	}
@@ -74,10 +75,22 @@ func datasetTable(w io.Writer, s shard.Summary) {
 	columns(w, rows)
 }
 
-func countsText(counts map[string]uint64) string {
+// countsText lists the most frequent of counts; what is left over is called others.
+func countsText(counts map[string]uint64, others string) string {
+	const most = 6
+	names := sortedKeys(counts)
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(counts[b], counts[a]) })
 	var parts []string
-	for _, name := range sortedKeys(counts) {
-		parts = append(parts, fmt.Sprintf("%s: %d", name, counts[name]))
+	rest := uint64(0)
+	for i, name := range names {
+		if i < most {
+			parts = append(parts, fmt.Sprintf("%s: %d", name, counts[name]))
+			continue
+		}
+		rest += counts[name]
+	}
+	if rest > 0 {
+		parts = append(parts, fmt.Sprintf("%d other %s: %d", len(names)-most, others, rest))
 	}
 	return strings.Join(parts, ", ")
 }

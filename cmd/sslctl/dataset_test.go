@@ -74,3 +74,15 @@ func TestDatasetPackAndInspect(t *testing.T) {
 		t.Errorf("no shards: exit code %d, stderr %q", code, stderr)
 	}
 }
+
+// Photographs come in hundreds of sizes; the table names the usual ones and counts the others.
+func TestInspectNamesTheMostFrequent(t *testing.T) {
+	counts := map[string]uint64{"9×9 grey": 50, "8×8 grey": 2}
+	for side := 10; side < 17; side++ {
+		counts[strconv.Itoa(side)+"×1 grey"] = 1
+	}
+	want := "9×9 grey: 50, 8×8 grey: 2, 10×1 grey: 1, 11×1 grey: 1, 12×1 grey: 1, 13×1 grey: 1, 3 other sizes: 3"
+	if got := countsText(counts, "sizes"); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

@@ -39,6 +39,10 @@ func TestAlertsUseWhatThereIs(t *testing.T) {
 	if err := d.Decode(&all); err != nil {
 		t.Fatal(err)
 	}
+	operations, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	seen := map[string]bool{}
 	for _, group := range all.Groups {
 		for _, rule := range group.Rules {
@@ -48,6 +52,10 @@ func TestAlertsUseWhatThereIs(t *testing.T) {
 			seen[rule.Alert] = true
 			if !slices.Contains([]string{"critical", "warning", "info"}, rule.Labels["severity"]) || rule.Annotations["summary"] == "" || rule.Annotations["runbook"] == "" {
 				t.Errorf("%s lacks a severity, a summary or a runbook", rule.Alert)
+			}
+			row := "| " + rule.Alert + " | " + rule.Labels["severity"] + " | "
+			if !strings.Contains(string(operations), row) || !strings.Contains(string(operations), " | "+rule.Annotations["runbook"]+" |\n") {
+				t.Errorf("docs/operations.md lacks %s, or says something else to do than its runbook", rule.Alert)
 			}
 			checkExpression(t, rule.Alert, rule.Expr)
 		}
