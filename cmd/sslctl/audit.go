@@ -125,8 +125,17 @@ func (r auditReport) table(w io.Writer, _ bool) {
 		{"steps", fmt.Sprintf("%d committed by %d entries of the ledger, %d repeated, %d skipped", r.Steps, r.Entries, r.Repeated, r.Skipped)},
 		{"positions", fmt.Sprintf("%d used, %d left over at the end", r.Positions, r.Unused)},
 	}
-	for _, e := range r.Epochs {
-		rows = append(rows, []string{fmt.Sprintf("epoch %d", e.Epoch), fmt.Sprintf("%d of %d samples used once", e.Used, e.Of)})
+	for i := 0; i < len(r.Epochs); {
+		e, last := r.Epochs[i], i
+		for last+1 < len(r.Epochs) && r.Epochs[last+1].Used == e.Used {
+			last++
+		}
+		name := fmt.Sprintf("epoch %d", e.Epoch)
+		if last > i {
+			name = fmt.Sprintf("epochs %d-%d", e.Epoch, r.Epochs[last].Epoch)
+		}
+		rows = append(rows, []string{name, fmt.Sprintf("%d of %d samples used, each once", e.Used, e.Of)})
+		i = last + 1
 	}
 	for _, s := range r.Replaced {
 		rows = append(rows, []string{"replaced", s})

@@ -27,7 +27,16 @@ func newExportCommand(g *globals) *cobra.Command {
 		Short: "Write a job's encoder as safetensors",
 		Long: `Reads the newest complete checkpoint of a job (or the one at --step), verifies it, and writes the encoder to FILE as safetensors: without
 the projector, with PyTorch's names and shapes. The checkpoint is read by this process, so it must reach the job's checkpoint.uri and find its
-secretRef, as workers do.`,
+secretRef, as workers do.
+
+The names are those of torchvision's ResNet: conv1, bn1, layer1.0.conv1, layer1.0.downsample.0 …; convolutions are (out, in, height, width). A
+module that is built alike takes them in Python by
+
+  state = safetensors.torch.load_file("encoder.safetensors")
+  missing, unexpected = model.load_state_dict(state, strict=False)
+
+where nothing is unexpected, and missing is num_batches_tracked alone, which only training uses. The file's metadata names the model, its
+image (channels x height x width), and the mean and std that images were normalised with, as fractions of full scale.`,
 		Example: "  sslctl export fashion-moco encoder.safetensors",
 		Args:    arguments(2, 2, "the job's name or uid, or the file to write"),
 		RunE: func(cmd *cobra.Command, args []string) error {

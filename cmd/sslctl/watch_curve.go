@@ -26,7 +26,6 @@ var bars = []rune(" ▁▂▃▄▅▆▇█")
 // plot draws a curve as columns: width by height cells, the last line the scale of x, with the scale of y at the left. The least value is a column of an
 // eighth, so that it can be told from none.
 func (c curve) plot(width, height int, format string) []string {
-	values := c.columns(0)
 	low, high := math.Inf(1), math.Inf(-1)
 	for _, p := range c {
 		if !math.IsNaN(p.y) && !math.IsInf(p.y, 0) {
@@ -38,7 +37,7 @@ func (c curve) plot(width, height int, format string) []string {
 	}
 	top, bottom := fmt.Sprintf(format, high), fmt.Sprintf(format, low)
 	margin := max(len(top), len(bottom))
-	values = c.columns(max(1, width-margin-1))
+	values := c.columns(max(1, width-margin-1))
 	lines := make([]string, height)
 	for row := range height {
 		label := ""
