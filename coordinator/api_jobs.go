@@ -66,10 +66,10 @@ func (a *jobService) Pause(_ context.Context, req *connect.Request[pb.PauseReque
 	return connect.NewResponse(&pb.PauseResponse{Job: job}), nil
 }
 
-// Resume continues a paused job.
+// Resume continues a paused or failed job.
 func (a *jobService) Resume(_ context.Context, req *connect.Request[pb.ResumeRequest]) (*connect.Response[pb.ResumeResponse], error) {
 	job, err := a.verb(req.Msg.Job, func(uid uint64, _ *state.Final) state.Command {
-		return state.Command{Resume: &state.Resume{Job: uid}}
+		return state.Command{Resume: &state.Resume{Job: uid, Failed: true}}
 	})
 	if err != nil {
 		return nil, err

@@ -144,7 +144,10 @@ func ended(j *state.Job) []string {
 	case state.Completed:
 		return []string{fmt.Sprintf("sslctl export %d FILE writes its encoder", j.UID), remove}
 	case state.Failed:
-		return []string{"mend what the reason says and submit it again; its name is free", remove}
+		return []string{
+			fmt.Sprintf("mend what the reason says, then sslctl resume %d goes on from step %d; for another job file, submit it anew: its name is free", j.UID, j.Newest().Step),
+			remove,
+		}
 	}
 	return []string{"submit it again to start anew; its name is free", remove}
 }

@@ -47,7 +47,7 @@ func (c *cluster) do(t *testing.T, verb, name string, a args) {
 	case "pause":
 		c.apply(state.Command{Pause: &state.Pause{Job: job.UID, Final: planner.FinalOf(job, c.seen)}})
 	case "resume":
-		c.apply(state.Command{Resume: &state.Resume{Job: job.UID}})
+		c.apply(state.Command{Resume: &state.Resume{Job: job.UID, Failed: true}})
 	case "cancel":
 		c.apply(state.Command{Cancel: &state.Cancel{Job: job.UID, Final: planner.FinalOf(job, c.seen)}})
 	case "scale":

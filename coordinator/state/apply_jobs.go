@@ -11,10 +11,8 @@ func (t *transition) submit(index uint64, c Submit) error {
 			return nil
 		}
 	}
-	for _, j := range t.next.Jobs {
-		if j.Name == c.Name && !j.State.Ended() {
-			return fmt.Errorf("%w: job %d, named %q, is %s; wait for its end, cancel it, or choose another metadata.name", ErrNameTaken, j.UID, c.Name, j.State)
-		}
+	if j := t.namesake(c.Name); j != nil {
+		return fmt.Errorf("%w: job %d, named %q, is %s; wait for its end, cancel it, or choose another metadata.name", ErrNameTaken, j.UID, c.Name, j.State)
 	}
 	n := c.Need
 	if c.Name == "" || n.WorkersMin < 1 || n.WorkersMax < n.WorkersMin || n.VirtualRanks < n.WorkersMin || n.GlobalBatch == 0 {
@@ -30,6 +28,16 @@ func (t *transition) submit(index uint64, c Submit) error {
 	t.next.Jobs[index] = job
 	t.result.Job = index
 	t.event(job, EventSubmitted, "submitted as %q", c.Name)
+	return nil
+}
+
+// namesake is the job of that name that has not ended, or nil.
+func (t *transition) namesake(name string) *Job {
+	for _, j := range t.next.Jobs {
+		if j.Name == name && !j.State.Ended() {
+			return j
+		}
+	}
 	return nil
 }
 
@@ -54,6 +62,9 @@ func (t *transition) pause(c Pause) error {
 }
 
 func (t *transition) resume(c Resume) error {
+	if job := t.next.Jobs[c.Job]; c.Failed && job != nil && job.State == Failed {
+		return t.revive(c.Job)
+	}
 	job, err := t.living("resume", c.Job)
 	if err != nil {
 		return err
@@ -66,6 +77,21 @@ func (t *transition) resume(c Resume) error {
 		job.Fruitless = 0
 		t.event(job, EventResumed, "resumed")
 	}
+	return nil
+}
+
+// revive lets a failed job go on from its newest checkpoint: what made it fail may have been mended.
+func (t *transition) revive(uid uint64) error {
+	job, err := t.edit(uid)
+	if err != nil {
+		return err
+	}
+	if j := t.namesake(job.Name); j != nil {
+		return fmt.Errorf("resume job %d: %w: job %d, named %q too, is %s; wait for its end, or cancel it", uid, ErrNameTaken, j.UID, job.Name, j.State)
+	}
+	t.event(job, EventResumed, "resumed from step %d after it had failed", job.Newest().Step)
+	t.move(job, Waiting, "")
+	job.EndedMS, job.Fruitless = 0, 0
 	return nil
 }
 

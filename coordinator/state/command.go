@@ -7,7 +7,7 @@ import (
 )
 
 // CommandVersion is the newest version of the commands that this package writes and reads. Version 2 has added Cordon, Uncordon, Wait, Lose, Find,
-// Reform, Scale, Delete and selectors.
+// Reform, Scale, Delete, selectors and resuming what has failed.
 const CommandVersion = 2
 
 // Command is one change that the coordinators agree on. Exactly one of the pointers is set. It is written to the Raft log as JSON.
@@ -51,9 +51,10 @@ type Pause struct {
 	Final *Final `json:"final,omitempty"`
 }
 
-// Resume continues a paused job.
+// Resume continues a paused job; with Failed, which commands of version 1 do not have, also one that has failed.
 type Resume struct {
-	Job uint64 `json:"job"`
+	Job    uint64 `json:"job"`
+	Failed bool   `json:"failed,omitempty"`
 }
 
 // Cancel ends a job at once.
@@ -192,7 +193,7 @@ type MemberFigure struct {
 // they do not know.
 func (c Command) version() int {
 	newer := c.Cordon != nil || c.Uncordon != nil || c.Wait != nil || c.Lose != nil || c.Find != nil || c.Reform != nil || c.Scale != nil || c.Delete != nil
-	if newer || (c.Submit != nil && len(c.Submit.Need.Selector) > 0) {
+	if newer || (c.Resume != nil && c.Resume.Failed) || (c.Submit != nil && len(c.Submit.Need.Selector) > 0) {
 		return 2
 	}
 	return 1

@@ -31,7 +31,7 @@ const (
 // Active tells whether workers are assigned to a job in this state.
 func (s JobState) Active() bool { return s == Starting || s == Running || s == Pausing }
 
-// Ended tells whether a job in this state will never run again.
+// Ended tells whether a job in this state does not run any more. Only a failed one can be resumed.
 func (s JobState) Ended() bool { return s == Completed || s == Failed || s == Cancelled }
 
 // AutoNumerics is the Requirements.Numerics of a job that takes the profile of its first workers.
@@ -209,11 +209,14 @@ func (s *State) Job(key string) *Job {
 	}
 	var found *Job
 	for _, j := range s.Jobs {
-		if j.Name == key && (found == nil || j.UID > found.UID) {
+		if j.Name != key {
+			continue
+		}
+		if found == nil || (!j.State.Ended() && found.State.Ended()) || (j.State.Ended() == found.State.Ended() && j.UID > found.UID) {
 			found = j
 		}
 	}
-	return found // at most one lives, and it is the newest: its name was free when it was submitted
+	return found
 }
 
 // ByUID lists the jobs in order of submission.
