@@ -70,25 +70,37 @@ func (a *logService) tail(ctx context.Context, m *pb.TailRequest, out *connect.S
 			}
 			patience, changed = tailLinger, nil
 		}
-		alive := time.NewTimer(patience)
-		select {
-		case <-logged:
-		case <-changed:
-		case <-alive.C:
+		quiet, err := waitQuietly(ctx, t, patience, logged, changed)
+		if err != nil {
+			return err
+		}
+		if quiet {
 			if err := out.Send(&pb.TailResponse{}); err != nil {
 				return err
 			}
-		case <-t.ctx.Done():
-			return errTurned
-		case <-ctx.Done():
-			return ctx.Err()
 		}
-		alive.Stop()
 		pause.Reset(tailEvery)
 		if err := wait(ctx, t, pause.C); err != nil {
 			return err
 		}
 	}
+}
+
+// waitQuietly waits until one of two things happens, or nothing for patience: then quiet is true.
+func waitQuietly(ctx context.Context, t *term, patience time.Duration, a, b <-chan struct{}) (quiet bool, err error) {
+	alive := time.NewTimer(patience)
+	defer alive.Stop()
+	select {
+	case <-a:
+	case <-b:
+	case <-alive.C:
+		return true, nil
+	case <-t.ctx.Done():
+		return false, errTurned
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	return false, nil
 }
 
 // sendLines sends those lines that the request wants.
