@@ -197,6 +197,8 @@ Jobs that ran when the snapshot was taken wait for workers, which register by th
 knows, with the same bits; paused jobs stay paused. That checkpoint must still be there: save snapshots more often than spec.checkpoint.keep lets
 checkpoints go. Steps that were done after the snapshot are done again.
 
+Where the error says that the leadership was lost on the way, look with sslctl list whether the jobs are there, and else restore again.
+
 A group that has jobs already is refused, since all of them would be replaced, and so is a snapshot of a cluster of another name; --force does it
 all the same.`,
 		Example: "  sslctl operator snapshot restore sslctl-2026-01-31.snap",
