@@ -17,7 +17,7 @@ import (
 )
 
 // scriptDetectWithin is far longer than a script takes, so that the workers of runCluster need no heartbeats.
-const scriptDetectWithin = 30 * time.Second
+const scriptDetectWithin = 2 * time.Minute
 
 // runCluster is "cluster worker[:key=value] …": a coordinator runs until the script ends, SSLCTL_ADDR names it, and workers are registered
 // that do nothing.
