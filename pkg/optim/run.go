@@ -10,22 +10,25 @@ import (
 // runLength bounds the elements that one call of an update works on: enough to pay for handing it to another thread.
 const runLength = 1 << 14
 
-// run is a stretch of the arena with one weight decay.
+// run is a stretch of one parameter.
 type run struct {
 	lo, hi int
+	param  int // its number in the arena
+	spared bool
 	decay  float64
 }
 
-// runs cuts the arena at parameters and then at runLength. Elements are independent of each other, so the cuts don't show in the result.
+// runs cuts the arena at parameters and then at runLength. The cuts depend on the parameters alone: sums over a parameter are made by run, and
+// added in the order of the runs.
 func runs(c Config, params *nn.Arena) []run {
 	var all []run
-	for _, p := range params.Params {
-		decay := c.WeightDecay
-		if c.ExcludeNormAndBias && !p.Decay {
+	for i, p := range params.Params {
+		spared, decay := c.ExcludeNormAndBias && !p.Decay, c.WeightDecay
+		if spared {
 			decay = 0
 		}
 		for lo := p.Offset; lo < p.Offset+p.Len; lo += runLength {
-			all = append(all, run{lo, min(lo+runLength, p.Offset+p.Len), decay})
+			all = append(all, run{lo, min(lo+runLength, p.Offset+p.Len), i, spared, decay})
 		}
 	}
 	return all
@@ -43,11 +46,16 @@ func newUpdater(c Config, params *nn.Arena) updater {
 	return updater{runs: runs(c, params), values: params.Data}
 }
 
-func (u *updater) apply(grad []float32) {
+// take notes the gradient of the step at hand.
+func (u *updater) take(grad []float32) {
 	if len(grad) != len(u.values) {
 		panic(fmt.Sprintf("optimizer: gradient of %d elements for parameters of %d", len(grad), len(u.values)))
 	}
 	u.grad = grad
+}
+
+func (u *updater) apply(grad []float32) {
+	u.take(grad)
 	simd.Parallel(len(u.runs), u.update)
 	u.grad = nil
 }

@@ -6,50 +6,50 @@ import (
 	"github.com/sslctl/sslctl/pkg/nn"
 )
 
-// adamW is Adam with decoupled weight decay (Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019; Kingma and Ba,
-// "Adam", ICLR 2015), in PyTorch's order: p ← p·(1 − lr·wd), then m, v, and p ← p − lr/(1−β₁ᵗ) · m / (√v/√(1−β₂ᵗ) + eps).
-type adamW struct {
+// adam is Adam (Kingma and Ba, "Adam", ICLR 2015) in PyTorch's order: m, v, and p ← p − lr/(1−β₁ᵗ) · m / (√v/√(1−β₂ᵗ) + eps). AdamW decays
+// before that, p ← p·(1 − lr·wd) (Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019); Adam has wd·p in the gradient.
+type adam struct {
 	updater
+	decoupled         bool
 	beta1, beta2, eps float64
 	expAvg, expAvgSq  []float32
 
 	lr, stepSize, invRoot float64 // of the step at hand
 }
 
-func newAdamW(c Config, params *nn.Arena) *adamW {
-	o := &adamW{
-		updater: newUpdater(c, params),
-		beta1:   orDefault(c.Beta1, 0.9), beta2: orDefault(c.Beta2, 0.999), eps: orDefault(c.Eps, 1e-8),
+func newAdam(c Config, params *nn.Arena) *adam {
+	o := &adam{
+		updater: newUpdater(c, params), decoupled: c.Name == "adamw",
+		beta1: orDefault(c.Beta1, 0.9), beta2: orDefault(c.Beta2, 0.999), eps: orDefault(c.Eps, 1e-8),
 		expAvg: make([]float32, len(params.Data)), expAvgSq: make([]float32, len(params.Data)),
 	}
 	o.update = o.updateRun
 	return o
 }
 
-func orDefault(x, otherwise float64) float64 {
-	if x == 0 {
-		return otherwise
-	}
-	return x
-}
+func (o *adam) State() []Slot { return []Slot{{"exp_avg", o.expAvg}, {"exp_avg_sq", o.expAvgSq}} }
 
-func (o *adamW) State() []Slot { return []Slot{{"exp_avg", o.expAvg}, {"exp_avg_sq", o.expAvgSq}} }
-
-func (o *adamW) Step(grad []float32, lr float64, step uint64) {
+func (o *adam) Step(grad []float32, lr float64, step uint64) {
 	o.lr = lr
 	o.stepSize = lr / (1 - power(o.beta1, step+1))
 	o.invRoot = 1 / math.Sqrt(1-power(o.beta2, step+1))
 	o.apply(grad)
 }
 
-func (o *adamW) updateRun(i int) {
+func (o *adam) updateRun(i int) {
 	r := o.runs[i]
 	p := o.values[r.lo:r.hi]
 	g, m, v := o.grad[r.lo:r.hi][:len(p)], o.expAvg[r.lo:r.hi][:len(p)], o.expAvgSq[r.lo:r.hi][:len(p)]
-	keep := float32(1 - float64(o.lr*r.decay))
+	keep, decay := float32(1-float64(o.lr*r.decay)), float32(0)
+	if !o.decoupled {
+		keep, decay = 1, float32(r.decay)
+	}
 	beta2, new1, new2 := float32(o.beta2), float32(1-o.beta1), float32(1-o.beta2)
 	size, invRoot, eps := float32(o.stepSize), float32(o.invRoot), float32(o.eps)
 	for i, x := range g {
+		if decay != 0 {
+			x += float32(decay * p[i])
+		}
 		m[i] += float32((x - m[i]) * new1)
 		v[i] = float32(v[i]*beta2) + float32(float32(x*x)*new2)
 		denominator := float32(float32(math.Sqrt(float64(v[i])))*invRoot) + eps
