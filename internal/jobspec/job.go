@@ -215,7 +215,7 @@ type Projector struct {
 	Hidden int `yaml:"hidden" default:"128" range:"[1,65536]"`
 	// Width of the embedding: what the bank stores for each negative.
 	Out int `yaml:"out" default:"64" range:"[2,8192]"`
-	// Batch norm after each hidden layer. MoCo and instance discrimination collapse without it; SimCLR does well without.
+	// Batch norm after each hidden layer. MoCo and instance discrimination collapse without it, BYOL and SimSiam are likely to; SimCLR does well without.
 	BatchNorm bool `yaml:"batchNorm" default:"true"`
 	// Linear layers.
 	Layers int `yaml:"layers" default:"2" range:"[1,4]"`
@@ -240,7 +240,8 @@ type Task struct {
 	BankMomentum float64 `yaml:"bankMomentum" default:"0.5" range:"[0,1)" only:"@tasks"`
 	// The negatives.
 	Bank Bank `yaml:"bank" only:"@tasks"`
-	// The head behind the projector that guesses at the embedding of another view. It is not exported.
+	// The head behind the projector that guesses at the embedding of another view. It is not exported. BYOL and SimSiam have no negatives:
+	// what keeps all images from ending at one point is this head, with gradients on its side alone, and batch norm.
 	Predictor Predictor `yaml:"predictor" only:"@tasks"`
 }
 

@@ -28,6 +28,8 @@ var tasks = []TaskInfo{
 	{Name: "simclr", Fields: []string{"temperature"}, InBatch: true},
 	{Name: "instdisc", Fields: []string{"temperature", "loss", "negatives", "bankMomentum"}},
 	{Name: "mocov3", Fields: []string{"temperature", "momentum", "predictor"}, InBatch: true},
+	{Name: "byol", Fields: []string{"momentum", "predictor"}},
+	{Name: "simsiam", Fields: []string{"predictor"}},
 }
 
 // Models is the table of models that a job may name.

@@ -24,12 +24,14 @@ type Model struct {
 	options Options
 
 	params, running    *Arena
-	encoder, heads     sequence
+	encoder, projector sequence
+	predictor          sequence
 	norms              []*batchNorm
 	featureDim, outDim int
 
 	pass        pass
 	features, z result
+	projected   result // what the predictor sees
 	dz          []float32
 	ready       bool // a training forward has run that no backward has used yet
 }
@@ -67,11 +69,10 @@ func assemble(arch architecture, o Options) (*Model, *builder) {
 	m.encoder, m.featureDim = arch.build(b, o)
 	m.outDim = m.featureDim
 	if o.Projector != nil {
-		m.heads, m.outDim = b.head(ProjectorPrefix, o.Projector, m.featureDim)
+		m.projector, m.outDim = b.head(ProjectorPrefix, o.Projector, m.featureDim)
 	}
 	if o.Predictor != nil {
-		predictor, _ := b.head(PredictorPrefix, o.Predictor.head(m.outDim), m.outDim)
-		m.heads = append(m.heads, predictor...)
+		m.predictor, _ = b.head(PredictorPrefix, o.Predictor.head(m.outDim), m.outDim)
 	}
 	m.norms = b.norms
 	return m, b
@@ -86,6 +87,9 @@ func (m *Model) Running() *Arena { return m.running }
 
 // FeatureDim is the width of the features.
 func (m *Model) FeatureDim() int { return m.featureDim }
+
+// HasPredictor tells whether the embeddings are a predictor's output.
+func (m *Model) HasPredictor() bool { return m.predictor != nil }
 
 // OutDim is the width of the embeddings, with a predictor that of its output: FeatureDim without projector.
 func (m *Model) OutDim() int { return m.outDim }

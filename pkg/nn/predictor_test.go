@@ -46,6 +46,18 @@ func TestCloneWithoutPredictorIsTheProjectorsModel(t *testing.T) {
 	}
 }
 
+func TestProjectedIsWhatThePredictorSees(t *testing.T) {
+	m, plain := build(t, "mlp", predicting()), build(t, "mlp", small())
+	x := drawn("images", 4, 16, 16, 1)
+	_, want := plain.Forward(x, true)
+	m.Forward(x, true)
+	same(t, "what the predictor sees", m.Projected().Float32s(), want.Float32s())
+	same(t, "without a predictor", plain.Projected().Float32s(), want.Float32s())
+	if !m.HasPredictor() || plain.HasPredictor() {
+		t.Error("HasPredictor is wrong")
+	}
+}
+
 // The loss z·dz moves along the gradient of each part of the model at the gradient's length.
 func TestGradientThroughThePredictor(t *testing.T) {
 	m := build(t, "mlp", predicting())

@@ -36,11 +36,17 @@ func (m *Model) Forward(x *tensor.Dense, train bool) (features, z *tensor.Dense)
 	m.ready = train
 	y := m.encoder.forward(&m.pass, x.Float32s())
 	features = m.features.of(y, n, m.featureDim)
-	if m.heads == nil {
-		return features, features
+	y = m.projector.forward(&m.pass, y)
+	projected := m.projected.of(y, n, m.outDim)
+	if m.predictor == nil {
+		return features, projected
 	}
-	return features, m.z.of(m.heads.forward(&m.pass, y), n, m.outDim)
+	return features, m.z.of(m.predictor.forward(&m.pass, y), n, m.outDim)
 }
+
+// Projected is what the predictor saw in the last Forward, (B, OutDim), not normalised and valid until the next one; without a predictor
+// it is the embeddings.
+func (m *Model) Projected() *tensor.Dense { return m.projected.dense }
 
 // Backward takes the gradient of a loss by the embeddings of the last Forward, which must have been a training one, and overwrites grad with
 // the loss's gradient by the parameters, laid out as Params().Data, zero in the padding. Each training Forward serves one Backward. It panics
@@ -58,7 +64,7 @@ func (m *Model) Backward(dz *tensor.Dense, grad []float32) {
 	m.pass.grad = grad
 	own := grow(&m.dz, len(d)) // layers may overwrite their gradient, the caller's is not theirs
 	copy(own, d)
-	dy := m.heads.backward(&m.pass, own, true)
+	dy := m.projector.backward(&m.pass, m.predictor.backward(&m.pass, own, true), true)
 	m.encoder.backward(&m.pass, dy, false)
 	m.pass.grad = nil
 	m.params.clearPadding(grad)

@@ -17,6 +17,10 @@ func Definition(t Task, own []Batch) (loss float64, gradient []float64) {
 		return t.definition(own)
 	case *mocov3:
 		return t.definition(own)
+	case *byol:
+		return t.definition(own)
+	case *simsiam:
+		return t.definition(own)
 	}
 	panic(fmt.Sprintf("no definition of %T", t))
 }
@@ -165,4 +169,29 @@ func (t *mocov3) definition(own []Batch) (loss float64, gradient []float64) {
 		loss += entropy(q, others, 2*testTau/float64(t.env.GlobalBatch), dq[i], nil)
 	}
 	return loss, t.query.backward64(queries, dq)
+}
+
+// definition is shift − scale·Σ of the cosines between the guesses and the other view's targets, which get no gradient.
+func (g *guesses) definition(guesses, targets rows64, shift, scale float64) (loss float64, gradient []float64) {
+	loss = shift
+	dp := matrix(len(guesses.unit), g.query.width)
+	for i, p := range guesses.unit {
+		for c, z := range targets.unit[partner(i, g.env.micro())] {
+			loss -= scale * p[c] * z
+			dp[i][c] = -scale * z
+		}
+	}
+	return loss, g.query.backward64(guesses, dp)
+}
+
+func (t *byol) definition(own []Batch) (loss float64, gradient []float64) {
+	targets := t.key.forward64(own, bothViews)
+	return t.guesses.definition(t.query.forward64(own, bothViews), targets, 4, 2/float64(t.env.GlobalBatch))
+}
+
+func (t *simsiam) definition(own []Batch) (loss float64, gradient []float64) {
+	// A model without the predictor, over a copy of the same values.
+	target := newBranch("", t.query.model.CloneWithoutPredictor(), t.env, t.query.rows)
+	targets := target.forward64(own, bothViews)
+	return t.guesses.definition(t.query.forward64(own, bothViews), targets, 0, 0.5/float64(t.env.GlobalBatch))
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -27,6 +28,8 @@ var cases = []task.Config{
 	{Name: "moco", Temperature: 0.2, Momentum: 0.9, ShuffleGroups: 1, BankSize: 45},
 	{Name: "simclr", Temperature: 0.2},
 	{Name: "mocov3", Temperature: 0.2, Momentum: 0.9},
+	{Name: "byol", Momentum: 0.9},
+	{Name: "simsiam"},
 }
 
 // outcome is all that a run leaves: losses and every tensor of every virtual rank, as its bits.
@@ -147,7 +150,7 @@ func restore(t task.Task, state map[string]string) error {
 func build(c task.Config, lo, hi int) (task.Task, error) {
 	key := keyed.New(3)
 	options := nn.Options{InH: side, InW: side, InC: 1, Projector: &nn.Projector{Hidden: 16, Out: 8, BatchNorm: true}}
-	if c.Name == "mocov3" {
+	if slices.Contains([]string{"mocov3", "byol", "simsiam"}, c.Name) {
 		options.Predictor = &nn.Predictor{Hidden: 12, BatchNorm: true}
 	}
 	model, err := nn.New("resnet-tiny", options, key)
@@ -206,7 +209,7 @@ func againstTheDefinition(t *testing.T, made task.Task, got outcome) {
 		t.Fatalf("the state has %d tensors; something is missing", len(got.tensors))
 	}
 	wantLoss, wantGradient := task.Definition(made, views(0, 0, ranks))
-	if e := math.Abs(got.losses[0]-wantLoss) / wantLoss; e > 1e-5 {
+	if e := math.Abs((got.losses[0] - wantLoss) / wantLoss); e > 1e-5 {
 		t.Errorf("the first loss is %v, want %v", got.losses[0], wantLoss)
 	}
 	worst, size := 0.0, 0.0

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/sslctl/sslctl/pkg/keyed"
@@ -71,14 +72,19 @@ var settings = []Config{
 	{Name: "moco", Temperature: testTau, Momentum: 0.9, ShuffleGroups: 1, BankSize: testBank},
 	{Name: "simclr", Temperature: testTau},
 	{Name: "mocov3", Temperature: testTau, Momentum: 0.9},
+	{Name: "byol", Momentum: 0.9},
+	{Name: "simsiam"},
 }
+
+// predicts tells whether a task needs a predictor.
+func predicts(c Config) bool { return slices.Contains([]string{"mocov3", "byol", "simsiam"}, c.Name) }
 
 // testEnvironment owns all virtual ranks.
 func testEnvironment(t *testing.T, c Config) Environment {
 	t.Helper()
 	key := keyed.New(3)
 	options := nn.Options{InH: testSide, InW: testSide, InC: 1, BatchNormGroups: c.ShuffleGroups, Projector: &nn.Projector{Hidden: 16, Out: 8, BatchNorm: true}}
-	if c.Name == "mocov3" {
+	if predicts(c) {
 		options.Predictor = &nn.Predictor{Hidden: 12, BatchNorm: true}
 	}
 	model, err := nn.New("resnet-tiny", options, key)

@@ -3,6 +3,7 @@ package task
 import (
 	"context"
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/sslctl/sslctl/pkg/keyed"
@@ -76,6 +77,18 @@ func TestShuffledKeysComeBackInTheirOrder(t *testing.T) {
 		if math.Abs(dot/math.Sqrt(norm)-1) > 1e-5 {
 			t.Errorf("the key of sample %d points elsewhere", from)
 		}
+	}
+}
+
+func TestGuessingNeedsAPredictor(t *testing.T) {
+	e := testEnvironment(t, Config{Name: "simclr"}) // whose model has none
+	for _, name := range []string{"byol", "simsiam"} {
+		if _, err := New(Config{Name: name, Momentum: 0.9}, e); err == nil || !strings.Contains(err.Error(), "predictor") {
+			t.Errorf("%s without a predictor: %v", name, err)
+		}
+	}
+	if _, err := New(Config{Name: "byol", Momentum: 1}, testEnvironment(t, Config{Name: "byol"})); err == nil || !strings.Contains(err.Error(), "momentum") {
+		t.Errorf("a target that never moves: %v", err)
 	}
 }
 

@@ -63,6 +63,8 @@ var constructors = []struct {
 	{"simclr", newSimCLR},
 	{"instdisc", newInstDisc},
 	{"mocov3", newMoCoV3},
+	{"byol", newBYOL},
+	{"simsiam", newSimSiam},
 }
 
 // Names lists the tasks that New knows.

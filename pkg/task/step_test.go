@@ -35,14 +35,14 @@ func TestStepAgainstTheDefinition(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantLoss, want := Definition(twin, own)
-		if e := math.Abs(metrics["loss"]-wantLoss) / wantLoss; e > 1e-5 {
+		if e := math.Abs((metrics["loss"] - wantLoss) / wantLoss); e > 1e-5 {
 			t.Errorf("loss %v, want %v", metrics["loss"], wantLoss)
 		}
 		worst, size := 0.0, 0.0
 		for i := range want {
 			worst, size = max(worst, math.Abs(got[i]-want[i])), max(size, math.Abs(want[i]))
 		}
-		if chance := metrics["chanceLoss"]; chance < 0.5*wantLoss || chance > 2*wantLoss {
+		if chance, told := metrics["chanceLoss"]; told && (chance < 0.5*wantLoss || chance > 2*wantLoss) {
 			t.Errorf("the loss of chance is %v, that of an untrained model %v", chance, wantLoss)
 		}
 		if worst/size > 1e-5 {
@@ -109,4 +109,27 @@ func TestAStepNamesItsPhases(t *testing.T) {
 			t.Errorf("the phases are %v", phases)
 		}
 	})
+}
+
+// A collapsed encoder shows: its targets have no spread, while those of an untrained one have.
+func TestTheSpreadTellsACollapse(t *testing.T) {
+	for _, name := range []string{"byol", "simsiam"} {
+		spread := func(own []Batch) float64 {
+			m := newTest(t, Config{Name: name, Momentum: 0.9})
+			metrics, err := m.Step(context.Background(), alone{testRanks}, 0, own, func(context.Context, string) error { return nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			return metrics["targetSpread"]
+		}
+		alike := testBatches(0)
+		for _, b := range alike {
+			for _, view := range b.Fields {
+				clear(view.Float32s())
+			}
+		}
+		if healthy, collapsed := spread(testBatches(0)), spread(alike); healthy < 0.3 || collapsed > 0.01 {
+			t.Errorf("%s: spread %v of different images, %v of equal ones", name, healthy, collapsed)
+		}
+	}
 }
