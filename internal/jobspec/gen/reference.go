@@ -20,7 +20,7 @@ A job file is one YAML document. It is read strictly: an unknown field, a wrong 
 file, line and column, what was expected and the nearest valid name; all errors are reported at once. ` + "`sslctl validate job.yaml`" + ` checks
 a file without running it; with ` + "`-o yaml`" + ` it prints the job with every default filled in.
 
-` + "`--set path=value`" + ` (repeatable; on up, submit and validate) overrides one field: ` + "`--set spec.training.epochs=1`" + `,
+` + "`--set path=value`" + ` (repeatable; on up, submit, validate and plan) overrides one field: ` + "`--set spec.training.epochs=1`" + `,
 ` + "`--set spec.transforms[0].randomResizedCrop.area=[0.5,1]`" + `. The value is YAML; elements of lists are numbered from 0; ` + "`null`" + ` removes an
 optional section.
 
