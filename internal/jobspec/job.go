@@ -193,6 +193,9 @@ type Normalize struct {
 type Model struct {
 	// Which encoder.
 	Name string `yaml:"name" required:"true" enum:"@models"`
+	// What comes before the residual blocks: cifar, a 3×3 convolution that keeps the size of small images; imagenet, a 7×7 convolution and
+	// a maximum that quarter it.
+	Stem string `yaml:"stem" default:"cifar" enum:"cifar,imagenet" only:"name=resnet18|resnet50"`
 	// What the encoder sees.
 	Image Image `yaml:"image"`
 	// The head that the objective sees. It is not exported.

@@ -20,7 +20,9 @@ func (t TaskInfo) Has(field string) bool { return slices.Contains(t.Fields, fiel
 
 var models = []ModelInfo{
 	{Name: "resnet-tiny", BatchNorm: true},
-	{Name: "mlp", BatchNorm: false},
+	{Name: "resnet18", BatchNorm: true},
+	{Name: "resnet50", BatchNorm: true},
+	{Name: "mlp", BatchNorm: true},
 }
 
 var tasks = []TaskInfo{

@@ -2,16 +2,18 @@ package nn
 
 import "github.com/sslctl/sslctl/pkg/simd"
 
-// block is the basic residual block: max(main(x) + shortcut(x), 0) (He, Zhang, Ren and Sun, "Deep residual learning for image
-// recognition", CVPR 2016). An empty shortcut is the identity.
+// block is a residual block: max(main(x) + shortcut(x), 0) (He, Zhang, Ren and Sun, "Deep residual learning for image recognition", CVPR
+// 2016). An empty shortcut is the identity.
 type block struct {
 	main, shortcut sequence
 	join           relu
 	branch         []float32 // gradient that enters main
 }
 
-// block adds conv-norm-ReLU-conv-norm beside a 1×1 convolution and norm, the latter only where stride or width change. It takes maps of
-// h×w and returns the size of its own.
+// bottleneckWidening is the width of a bottleneck block's output over that of its inner convolutions.
+const bottleneckWidening = 4
+
+// block adds the basic block: conv-norm-ReLU-conv-norm beside the shortcut. It takes maps of h×w and returns the size of its own.
 func (b *builder) block(name string, h, w, in, out, stride int) (l *block, outH, outW int) {
 	first := b.conv(name+".conv1", h, w, in, out, 3, stride)
 	outH, outW = first.geometry.OutH(), first.geometry.OutW()
@@ -19,10 +21,31 @@ func (b *builder) block(name string, h, w, in, out, stride int) (l *block, outH,
 		first, b.batchNorm(name+".bn1", outH*outW, out), &relu{},
 		b.conv(name+".conv2", outH, outW, out, out, 3, 1), b.batchNorm(name+".bn2", outH*outW, out),
 	}}
-	if stride != 1 || in != out {
-		l.shortcut = sequence{b.conv(name+".downsample.0", h, w, in, out, 1, stride), b.batchNorm(name+".downsample.1", outH*outW, out)}
-	}
+	l.shortcut = b.shortcut(name, h, w, in, out, stride)
 	return l, outH, outW
+}
+
+// bottleneck adds the block of three convolutions: 1×1 to width channels, 3×3 with the stride, 1×1 to four times the width. The stride
+// lies where torchvision has it, not on the first convolution as in the paper.
+func (b *builder) bottleneck(name string, h, w, in, width, stride int) (l *block, outH, outW int) {
+	out := bottleneckWidening * width
+	l = &block{main: sequence{b.conv(name+".conv1", h, w, in, width, 1, 1), b.batchNorm(name+".bn1", h*w, width), &relu{}}}
+	second := b.conv(name+".conv2", h, w, width, width, 3, stride)
+	outH, outW = second.geometry.OutH(), second.geometry.OutW()
+	l.main = append(l.main,
+		second, b.batchNorm(name+".bn2", outH*outW, width), &relu{},
+		b.conv(name+".conv3", outH, outW, width, out, 1, 1), b.batchNorm(name+".bn3", outH*outW, out))
+	l.shortcut = b.shortcut(name, h, w, in, out, stride)
+	return l, outH, outW
+}
+
+// shortcut adds a 1×1 convolution and norm where stride or width change.
+func (b *builder) shortcut(name string, h, w, in, out, stride int) sequence {
+	if stride == 1 && in == out {
+		return nil
+	}
+	c := b.conv(name+".downsample.0", h, w, in, out, 1, stride)
+	return sequence{c, b.batchNorm(name+".downsample.1", c.geometry.OutH()*c.geometry.OutW(), out)}
 }
 
 func (l *block) forward(p *pass, x []float32) []float32 {

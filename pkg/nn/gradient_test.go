@@ -148,6 +148,25 @@ func fromTorch(p Param, src []float32) {
 	}
 }
 
+// thin are small forms of the large models, for tests alone.
+var thin = map[string]architecture{
+	"thin basic":      {"thin basic", resNet{blocks: [4]int{2, 1, 1, 1}, width: 4}.build},
+	"thin bottleneck": {"thin bottleneck", resNet{blocks: [4]int{1, 2, 1, 1}, width: 4, bottleneck: true}.build},
+}
+
+func buildThin(t testing.TB, name string, o Options) *Model {
+	t.Helper()
+	arch, ok := thin[name]
+	if !ok {
+		return build(t, name, o)
+	}
+	m, err := arch.model(o, keyed.New(7).For("init"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
 // TestGradientsAgainstCentralDifferences differentiates the float64 model numerically, along the axes of a few elements of each parameter.
 func TestGradientsAgainstCentralDifferences(t *testing.T) {
 	for _, c := range []struct {
@@ -155,13 +174,17 @@ func TestGradientsAgainstCentralDifferences(t *testing.T) {
 		options Options
 		n       int
 	}{
+		{"thin basic", Options{InH: 9, InW: 16, InC: 3, Projector: &Projector{Hidden: 8, Out: 5, BatchNorm: true}}, 6},
+		{"thin basic", Options{InH: 16, InW: 33, InC: 1, Stem: StemImageNet, BatchNormGroups: 2}, 12},
+		{"thin bottleneck", Options{InH: 16, InW: 16, InC: 1, Stem: StemCIFAR}, 6},
+		{"thin bottleneck", Options{InH: 64, InW: 37, InC: 3, Stem: StemImageNet}, 4},
 		{"resnet-tiny", Options{InH: 8, InW: 8, InC: 1, Projector: &Projector{Hidden: 8, Out: 5, BatchNorm: true}}, 4},
 		{"resnet-tiny", Options{InH: 9, InW: 10, InC: 3, BatchNormGroups: 2, Projector: &Projector{Hidden: 8, Out: 5, Layers: 3}}, 4},
 		{"resnet-tiny", Options{InH: 12, InW: 8, InC: 1}, 3},
 		{"mlp", Options{InH: 8, InW: 8, InC: 3, BatchNormGroups: 2, Projector: &Projector{Out: 5, Layers: 1}}, 8},
 	} {
 		t.Run(fmt.Sprintf("%s-%dx%dx%d", c.name, c.options.InH, c.options.InW, c.options.InC), func(t *testing.T) {
-			m := build(t, c.name, c.options)
+			m := buildThin(t, c.name, c.options)
 			x := drawn("images", c.n, c.options.InH, c.options.InW, c.options.InC)
 			u := drawn("upstream", c.n, m.OutDim())
 			r := newPlain(m)

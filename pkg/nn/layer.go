@@ -37,9 +37,9 @@ func (s sequence) backward(p *pass, dy []float32, input bool) []float32 {
 }
 
 // grow returns n elements of the buffer, which it replaces if it is too small. The contents are undefined.
-func grow(buffer *[]float32, n int) []float32 {
+func grow[T any](buffer *[]T, n int) []T {
 	if cap(*buffer) < n {
-		*buffer = make([]float32, n)
+		*buffer = make([]T, n)
 	}
 	*buffer = (*buffer)[:n]
 	return *buffer

@@ -36,7 +36,7 @@ type Model struct {
 	ready       bool // a training forward has run that no backward has used yet
 }
 
-// New builds a model by name ("resnet-tiny", "mlp") and draws its parameters: convolutions by Kaiming's normal rule over the fan-out, linear
+// New builds a model by name (see Names) and draws its parameters: convolutions by Kaiming's normal rule over the fan-out, linear
 // layers as torch.nn.Linear, batch norms at the identity. Each draw depends on key, the parameter's name and the element's index. It
 // returns ErrModel for a name that it does not know and ErrOptions for options out of range.
 func New(name string, o Options, key keyed.Key) (*Model, error) {
@@ -44,8 +44,13 @@ func New(name string, o Options, key keyed.Key) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("building a model: %w", err)
 	}
+	return arch.model(o, key)
+}
+
+// model builds a model of the architecture.
+func (arch architecture) model(o Options, key keyed.Key) (*Model, error) {
 	if err := o.validate(); err != nil {
-		return nil, fmt.Errorf("building model %s: %w", name, err)
+		return nil, fmt.Errorf("building model %s: %w", arch.name, err)
 	}
 	if o.BatchNormGroups == 0 {
 		o.BatchNormGroups = 1

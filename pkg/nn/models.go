@@ -12,7 +12,12 @@ type architecture struct {
 }
 
 // architectures lists the encoders in order of name.
-var architectures = []architecture{{"mlp", buildMLP}, {"resnet-tiny", buildResNetTiny}}
+var architectures = []architecture{
+	{"mlp", buildMLP},
+	{"resnet-tiny", buildResNetTiny},
+	{"resnet18", resNet18.build},
+	{"resnet50", resNet50.build},
+}
 
 // Names lists the models that New knows.
 func Names() []string {
@@ -21,6 +26,17 @@ func Names() []string {
 		names[i] = a.name
 	}
 	return names
+}
+
+// HasBatchNorm tells whether the encoder of that name has batch norm, whatever its heads have: training then needs two samples a batch-norm
+// group. It returns ErrModel for a name that New does not know.
+func HasBatchNorm(name string) (bool, error) {
+	arch, err := find(name)
+	if err != nil {
+		return false, err
+	}
+	m, _ := assemble(arch, Options{InH: minSide, InW: minSide, InC: 1})
+	return len(m.norms) > 0, nil
 }
 
 func find(name string) (architecture, error) {

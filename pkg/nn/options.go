@@ -21,6 +21,7 @@ const minSide = 8
 // Options say what a model is built for.
 type Options struct {
 	InH, InW, InC int        // height, width (at least 8 each) and channels of the images
+	Stem          string     // of resnet18 and resnet50: StemCIFAR, which "" stands for, or StemImageNet
 	Projector     *Projector // head that maps features to embeddings; nil: embeddings are the features
 	Predictor     *Predictor // head behind the projector, or behind the encoder where there is no projector; nil: none
 	// BatchNormGroups cuts every training batch into that many contiguous runs of equal size, each normalised by its own statistics;
@@ -65,6 +66,7 @@ func (o Options) validate() error {
 	}
 	check(o.InH >= minSide && o.InW >= minSide, "images are %d×%d, expected at least %d×%d", o.InH, o.InW, minSide, minSide)
 	check(o.InC >= 1, "images have %d channels, expected 1 or more", o.InC)
+	check(o.Stem == "" || o.Stem == StemCIFAR || o.Stem == StemImageNet, "stem %q, expected %s or %s", o.Stem, StemCIFAR, StemImageNet)
 	check(o.BatchNormGroups >= 0, "batch norm in %d groups, expected 1 or more", o.BatchNormGroups)
 	head := func(name string, p *Projector) {
 		check(p.Layers >= 0, "%s of %d layers, expected 1 or more", name, p.Layers)

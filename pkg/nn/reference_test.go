@@ -120,23 +120,83 @@ func (x maps) pooled() maps {
 	return y
 }
 
-func (r *plain) block(name string, x maps) maps {
-	y := r.norm(name+".bn1", r.conv(name+".conv1", x, 2)).relu()
-	y = r.norm(name+".bn2", r.conv(name+".conv2", y, 1))
-	return y.join(y, r.norm(name+".downsample.1", r.conv(name+".downsample.0", x, 2))).relu()
+// pooledMax is the maximum over 3×3 windows, two apart.
+func (x maps) pooledMax() maps {
+	y := maps{x.n, (x.h + 1) / 2, (x.w + 1) / 2, x.c, nil}
+	for i := range x.n * y.h * y.w * x.c {
+		n, a, b, c := i/(y.h*y.w*x.c), i/(y.w*x.c)%y.h*2, i/x.c%y.w*2, i%x.c
+		best := math.Inf(-1)
+		for p := max(0, a-1); p < min(x.h, a+2); p++ {
+			for q := max(0, b-1); q < min(x.w, b+2); q++ {
+				best = max(best, x.v[((n*x.h+p)*x.w+q)*x.c+c])
+			}
+		}
+		y.v = append(y.v, best)
+	}
+	return y
+}
+
+// averaged is the mean of each channel.
+func (x maps) averaged() maps {
+	y := maps{x.n, 1, 1, x.c, make([]float64, x.n*x.c)}
+	for i, v := range x.v {
+		y.v[i/(x.h*x.w*x.c)*x.c+i%x.c] += v / float64(x.h*x.w)
+	}
+	return y
+}
+
+func (r *plain) block(name string, x maps, stride int) maps {
+	y, last := x, "2"
+	if r.value[name+".conv3.weight"] != nil {
+		y, last = r.norm(name+".bn1", r.conv(name+".conv1", y, 1)).relu(), "3"
+		y = r.norm(name+".bn2", r.conv(name+".conv2", y, stride)).relu()
+	} else {
+		y = r.norm(name+".bn1", r.conv(name+".conv1", y, stride)).relu()
+	}
+	y = r.norm(name+".bn"+last, r.conv(name+".conv"+last, y, 1))
+	if r.value[name+".downsample.0.weight"] != nil {
+		x = r.norm(name+".downsample.1", r.conv(name+".downsample.0", x, stride))
+	}
+	return y.join(y, x).relu()
+}
+
+// resNet is a residual network of torchvision's form; its stem is known by the size of its kernel.
+func (r *plain) resNet(x maps) maps {
+	if r.shape["conv1.weight"][0] == 7 {
+		x = r.norm("bn1", r.conv("conv1", x, 2)).relu().pooledMax()
+	} else {
+		x = r.norm("bn1", r.conv("conv1", x, 1)).relu()
+	}
+	for stage := 1; stage <= 4; stage++ {
+		for i := 0; ; i++ {
+			name := fmt.Sprintf("layer%d.%d", stage, i)
+			if r.value[name+".conv1.weight"] == nil {
+				break
+			}
+			stride := 1
+			if i == 0 {
+				stride = min(stage, 2)
+			}
+			x = r.block(name, x, stride)
+		}
+	}
+	return x.averaged()
 }
 
 // forward is features and embeddings of a training pass.
 func (r *plain) forward(name string, images *tensor.Dense) (features, z maps) {
 	s := images.Shape()
 	x := maps{s[0], s[1], s[2], s[3], widen(images.Float32s())}
-	if name == "mlp" {
+	switch name {
+	case "mlp":
 		for _, i := range []int{0, 3} {
 			x = r.norm(fmt.Sprint("hidden.", i+1), r.linear(fmt.Sprint("hidden.", i), x)).relu()
 		}
-	} else {
+	case "resnet-tiny":
 		x = r.norm("bn1", r.conv("conv1", x, 2)).relu()
-		x = r.block("layer2.0", r.block("layer1.0", x)).pooled()
+		x = r.block("layer2.0", r.block("layer1.0", x, 2), 2).pooled()
+	default:
+		x = r.resNet(x)
 	}
 	features = x
 	for i := 0; ; {

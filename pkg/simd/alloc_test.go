@@ -11,8 +11,11 @@ func TestKernelsDoNotAllocate(t *testing.T) {
 	y, dx, dw := make([]float32, len(dy)), make([]float32, len(x)), make([]float32, len(w))
 	a := random(64*64, 1)
 	out := make([]float32, 64*64)
+	pool := Pool{N: 4, H: 9, W: 9, C: 8, K: 3, Stride: 2, Pad: 1}
+	taps := make([]uint8, 4*5*5*8)
 	for name, f := range map[string]func(){
 		"conv": func() { c.Forward(y, x, w); c.BackwardData(dx, dy, w); c.BackwardWeights(dw, dy, x) },
+		"pool": func() { pool.Max(y, taps, x); pool.MaxBackward(dx, y, taps); pool.Average(y, x) },
 		"gemm": func() { Gemm(true, true, 63, 61, 64, 2, a, 64, a, 64, 1, out, 61) },
 		"exp":  func() { out[0] = ExpSum(out, a, Exp1(1)) },
 	} {

@@ -67,6 +67,8 @@ func TestConvBatchSizes(t *testing.T) {
 			checkConv(t, Conv{N: n, H: 9, W: 8, Cin: 1, Cout: 7, K: 3, Stride: 2, Pad: 1})
 		}
 		checkConv(t, Conv{N: 2, H: 40, W: 33, Cin: 6, Cout: 20, K: 3, Stride: 1, Pad: 1})
+		checkConv(t, Conv{N: 3, H: 17, W: 20, Cin: 3, Cout: 18, K: 7, Stride: 2, Pad: 3})
+		checkConv(t, Conv{N: 2, H: 9, W: 8, Cin: 7, Cout: 5, K: 7, Stride: 1, Pad: 3})
 	})
 }
 

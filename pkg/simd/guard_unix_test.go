@@ -137,6 +137,16 @@ func TestGuardConv(t *testing.T) {
 	})
 }
 
+func TestGuardPool(t *testing.T) {
+	eachGuard(t, func(g guard) {
+		for _, p := range []Pool{{N: 2, H: 5, W: 7, C: 9, K: 3, Stride: 2, Pad: 1}, {N: 1, H: 4, W: 4, C: 3, K: 2, Stride: 2}} {
+			x, y := g.floats(p.N*p.H*p.W*p.C, 1), g.floats(p.N*p.OutH()*p.OutW()*p.C, 2)
+			p.Average(y, x)
+			p.AverageBackward(x, y)
+		}
+	})
+}
+
 // The packed operands live in buffers larger than they need: their bounds are tested on the kernels themselves.
 func TestGuardInnerKernels(t *testing.T) {
 	eachGuard(t, func(g guard) {
