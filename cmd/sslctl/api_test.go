@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"maps"
 	"math"
 	"net"
 	"net/http"
@@ -243,6 +244,46 @@ func TestSubmitFollows(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	compareGolden(t, "testdata/completed.yaml", stdout)
+}
+
+// TestFollowThroughACutMessage follows at a coordinator that is killed in the middle of a message.
+func TestFollowThroughACutMessage(t *testing.T) {
+	handler := http.NewServeMux()
+	handler.Handle(sslctlv1connect.NewJobServiceHandler(&scripted{watch: func(send func(*sslctlv1.Job)) error {
+		send(running(10))
+		send(completed())
+		return nil
+	}}))
+	for _, sent := range []float64{0, 0.01, 0.1, 0.5, 0.9} {
+		cuts := 0
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if cuts == 2 {
+				handler.ServeHTTP(w, r)
+				return
+			}
+			cuts++
+			whole := httptest.NewRecorder()
+			handler.ServeHTTP(whole, r)
+			maps.Copy(w.Header(), whole.Header())
+			w.Write(whole.Body.Bytes()[:int(sent*float64(whole.Body.Len()))])
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		}))
+		c, err := newClient([]string{strings.TrimPrefix(server.URL, "http://")}, time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var last *sslctlv1.Job
+		err = c.watch(t.Context(), "7", func(j *sslctlv1.Job) bool {
+			last = j
+			return ended(j.State)
+		})
+		if err != nil || !ended(last.GetState()) || cuts != 2 {
+			t.Errorf("cut at %v of the messages: %v, last heard of %v after %d cuts", sent, err, last, cuts)
+		}
+		c.close()
+		server.Close()
+	}
 }
 
 func TestFollowedJobFails(t *testing.T) {

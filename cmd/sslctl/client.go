@@ -82,6 +82,8 @@ func again(err error) bool {
 	switch connect.CodeOf(err) {
 	case connect.CodeUnavailable, connect.CodeDeadlineExceeded, connect.CodeUnknown, connect.CodeCanceled:
 		return true
+	case connect.CodeInternal:
+		return !connect.IsWireError(err) // what came is no whole message: the connection was cut in the middle of one
 	}
 	return false
 }
