@@ -266,12 +266,21 @@ func TestNCEAgainstPyTorch(t *testing.T) {
 
 func TestNCEStaysFiniteWhateverZ(t *testing.T) {
 	key := keyed.New(8)
-	c := instanceCase{u: random(key.For("u"), 3*8), bank: random(key.For("bank"), 40*8), ids: []int{0, 7, 39}, d: 8, tau: 0.01, shards: 4, nce: true}
+	c := instanceCase{u: random(key.For("u"), 3*8), bank: random(key.For("bank"), 40*8), ids: []int{0, 7, 39}, d: 8, tau: 0.001, shards: 4, nce: true}
 	Normalize(c.bank, c.bank, make([]float32, 40), 40, 8)
-	for _, c.logZ = range []float64{-100, 0, 200, 1000} {
-		loss, du, _ := c.run()
+	c.logZ = 721
+	_, _, mean := c.run()
+	if math.Abs(mean-c.logZ) > 1 {
+		t.Fatalf("log of the mean of e^s is %v; the case is another than thought", mean)
+	}
+	for _, c.logZ = range []float64{-1000, -100, 0, 200, 1000} {
+		loss, du, logMean := c.run()
 		if !(loss > 0) || math.IsInf(loss, 0) {
 			t.Errorf("log Z = %v: loss %v", c.logZ, loss)
+		}
+		// From a Z that is too low, the next step goes by the right one.
+		if c.logZ < mean && math.Abs(logMean-mean) > 0.01 {
+			t.Errorf("log Z = %v: log of the mean of e^s is %v, want %v", c.logZ, logMean, mean)
 		}
 		for i, x := range du {
 			if x != x || math.IsInf(float64(x), 0) {

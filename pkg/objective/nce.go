@@ -35,22 +35,26 @@ const certain = 80
 // Compute fills p from unit queries q (B, d) and the drawn unit vectors, where t = q·k/tau − shift. Tiles are visited in the order of the vectors,
 // so the result depends on nothing but the arguments.
 func (p *NCEPart) Compute(q []float32, keys Drawn, tau, shift float32) {
-	d, sums := keys.D, make([]float64, len(p.Loss))
+	d, sums, large := keys.D, make([]float64, len(p.Loss)), make([]float64, len(p.Loss))
 	eachBlock(len(p.Loss), func(lo, hi int) {
 		part := NCEPart{Loss: p.Loss[lo:hi], Weight: p.Weight[lo:hi], O: p.O[lo*d : hi*d]}
-		part.computeBlock(q[lo*d:hi*d], keys, 1/tau, shift, sums[lo:hi])
+		part.computeBlock(q[lo*d:hi*d], keys, 1/tau, shift, sums[lo:hi], large[lo:hi])
 	})
 	total := 0.0
 	for _, s := range sums {
 		total += s
 	}
-	p.LogSum = float32(keyed.Log(total))
+	p.LogSum = float32(LogSumExp(append(large, keyed.Log(total))...))
 }
 
-func (p *NCEPart) computeBlock(q []float32, keys Drawn, invTau, shift float32, sums []float64) {
+// computeBlock adds each query's e^t to its sum up to certain; large are the logarithms of the sums of those above.
+func (p *NCEPart) computeBlock(q []float32, keys Drawn, invTau, shift float32, sums, large []float64) {
 	rows, d := len(p.Loss), keys.D
 	clear(p.O)
 	losses, weights := make([]float64, rows), make([]float64, rows)
+	for i := range large {
+		large[i] = math.Inf(-1)
+	}
 	exps := make([]float32, tileKeys)
 	keys.eachTile(q, rows, invTau, func(_, width int, block, scores []float32) {
 		for i := range rows {
@@ -64,7 +68,7 @@ func (p *NCEPart) computeBlock(q []float32, keys Drawn, invTau, shift float32, s
 			for j, u := range exps[:width] {
 				if t[j] > certain {
 					losses[i] += float64(t[j])
-					sums[i] += keyed.Exp(float64(t[j]))
+					large[i] = LogSumExp(large[i], float64(t[j]))
 					t[j] = 1
 					weights[i]++
 					continue

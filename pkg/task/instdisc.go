@@ -217,7 +217,7 @@ func (t *instdisc) contrast(ctx context.Context, g Group, step uint64, queries [
 	drawn := t.draw(step, ids)
 	t.form.begin()
 	c, err := t.measure(ctx, g, step, queries, ids, drawn)
-	if err == nil && t.form.calibrate() {
+	for err == nil && t.form.calibrate() {
 		c, err = t.measure(ctx, g, step, queries, ids, drawn)
 	}
 	return c, err

@@ -67,7 +67,7 @@ type instanceNCE struct {
 
 	logZ    *tensor.Dense // (1): log of the running Z after the previous step; −∞ before the first
 	current float64       // log of the Z that this step goes by
-	guessed bool          // current is a guess
+	guessed bool          // it began as a guess
 }
 
 func newInstanceNCE(t *instdisc) *instanceNCE {
@@ -91,11 +91,13 @@ func (s *instanceNCE) begin() {
 	}
 }
 
+// The bound may be so high that it hides all scores but those of the own slots; what is measured then is too low, which hides nothing.
 func (s *instanceNCE) calibrate() bool {
-	if !s.guessed {
+	const near = 0.01
+	if !s.guessed || math.Abs(s.measured()-s.current) < near {
 		return false
 	}
-	s.current, s.guessed = s.measured(), false
+	s.current = s.measured()
 	return true
 }
 
