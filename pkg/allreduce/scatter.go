@@ -11,10 +11,11 @@ import (
 )
 
 // SumScatter adds float32 tensors of shape (V·n, …) over all virtual ranks and returns to the owner of virtual rank v its rows
-// [v·n, (v+1)·n), in new tensors. The caller promises that every value, and every sum over any of the virtual ranks, is within ±bound:
-// then one exponent serves for all elements, and their error is at most V/2 units of 2^(e−30), where 2^e ≥ bound is the next power of
-// two. A value outside the bound is ErrBound on every rank, NaN and Inf are task.ErrNotFinite on every rank; the group stays usable.
-// A total outside the bound is ErrBound on its owner, as far as it can be told: from 3·2^e on it wraps around.
+// [v·n, (v+1)·n), in new tensors. The caller promises that every value, and every sum over any of the virtual ranks, is within ±bound,
+// but for rounding, which is forgiven up to a thousandth: then one exponent serves for all elements, and their error is at most V/2 units
+// of 2^(e−30), where 2^e ≥ bound is the next power of two. A value outside the bound is ErrBound on every rank, NaN and Inf are
+// task.ErrNotFinite on every rank; the group stays usable. A total outside ±2^e is ErrBound on its owner, as far as it can be told: from
+// 3·2^e on it wraps around.
 func (g *Group) SumScatter(ctx context.Context, own []*tensor.Dense, bound float32) ([]*tensor.Dense, error) {
 	var out []*tensor.Dense
 	err := g.collect(ctx, "SumScatter", func() error {
@@ -45,6 +46,10 @@ func (g *Group) SumScatter(ctx context.Context, own []*tensor.Dense, bound float
 	return out, err
 }
 
+// forgiven is the part of the bound by which a value or a sum may exceed it: a sum of float32 products that is 1 by its mathematics
+// easily comes out as 1.0000004. What is left of the int32 has room for it.
+const forgiven = 0x1p-10
+
 func (g *Group) scatter(ctx context.Context, values [][]float32, bound float32) ([]float32, error) {
 	_, e := math.Frexp(float64(bound))
 	if pow2(e-1) == float64(bound) {
@@ -57,7 +62,7 @@ func (g *Group) scatter(ctx context.Context, values [][]float32, bound float32) 
 	sums := make([]float32, last-first)
 	outside := false
 	s := &stream{
-		op: opScatter, unit: 4, align: 1, starts: starts, reduce: true, flags: inspect(values, bound),
+		op: opScatter, unit: 4, align: 1, starts: starts, reduce: true, flags: inspect(values, min(bound*(1+forgiven), math.MaxFloat32)),
 		load: func(p []byte, lo, hi int) {
 			for k, x := range values {
 				if k == 0 {
@@ -74,9 +79,9 @@ func (g *Group) scatter(ctx context.Context, values [][]float32, bound float32) 
 		},
 		store: func(p []byte, lo, hi int) {
 			q := int32s(p)
+			const most = (1 + forgiven) * (1 << scatterBits)
 			for _, v := range q {
-				// Half a unit for each virtual rank is rounding.
-				outside = outside || v > 1<<scatterBits+MaxVirtualRanks/2 || v < -1<<scatterBits-MaxVirtualRanks/2
+				outside = outside || v > most || v < -most
 			}
 			decode(sums[lo-first:hi-first], q, unit)
 		},

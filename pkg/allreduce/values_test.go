@@ -105,6 +105,18 @@ func TestScatterBounds(t *testing.T) {
 			return err
 		})
 	}
+	// Rounding on both sides of the promise is no breach of it.
+	near := [][]float32{{1.0000004, -1.0000004, 0.5}, {0, 0, 0.25}, {0, 0, 0.2500002}}
+	inRings(t, 3, func(g *allreduce.Group) error {
+		parts, err := g.SumScatter(deadline(t), owned(g, near, 3), 1)
+		lo, _ := g.Owned()
+		for i, p := range parts {
+			if want := []float32{1.0000004, -1.0000004, 1.0000002}[lo+i]; math.Abs(float64(p.Float32s()[0]-want)) > 1e-8 {
+				t.Errorf("sum %d is %v, want %v", lo+i, p.Float32s()[0], want)
+			}
+		}
+		return err
+	})
 	// The promise about sums is broken: its owner notices.
 	ones := [][]float32{{1, 0, 0}, {1, 0, 0}, {0.5, 0, 0}}
 	inRings(t, 3, func(g *allreduce.Group) error {
