@@ -74,9 +74,9 @@ func (t *transfer) end() int64 {
 }
 
 // checksumRetry is how often wrong bytes are asked for again: connections and caches corrupt rarely, so that a second error tells more
-// than a long wait would.
+// than a long wait would. It counts attempts, since one of a large range may take long by itself.
 func checksumRetry(r blob.Retry) blob.Retry {
-	r.First, r.Max, r.Budget = 100*time.Millisecond, time.Second, 1500*time.Millisecond
+	r.First, r.Max, r.Attempts = 100*time.Millisecond, time.Second, 5
 	return r
 }
 

@@ -15,6 +15,8 @@ type Retry struct {
 	First  time.Duration // default 100 ms
 	Max    time.Duration // default 5 s
 	Budget time.Duration // default 60 s; negative: one attempt only
+	// Attempts, if set, takes the place of Budget: how often the operation is tried at most, whatever time that takes.
+	Attempts int
 	// Notify, if set, is called before each wait.
 	Notify func(Waiting)
 	// Sleep waits for d or until ctx ends, whichever is first. Tests set it; nil waits on the real clock.
@@ -106,7 +108,7 @@ func (b *backoff) wait(ctx context.Context, cause error) error {
 	if asked := (*retryAfter)(nil); errors.As(cause, &asked) {
 		next = max(next, asked.wait)
 	}
-	if b.waited+next > b.policy.Budget {
+	if b.spent(next) {
 		return fmt.Errorf("%w (gave up after %d attempts and %s)", cause, b.attempts, b.waited.Round(time.Millisecond))
 	}
 	if b.policy.Notify != nil {
@@ -119,6 +121,14 @@ func (b *backoff) wait(ctx context.Context, cause error) error {
 	b.next = min(2*b.next, b.policy.Max)
 	b.begun = time.Now()
 	return nil
+}
+
+// spent tells whether there is no other attempt after a wait.
+func (b *backoff) spent(next time.Duration) bool {
+	if most := b.policy.Attempts; most > 0 {
+		return b.attempts >= most
+	}
+	return b.waited+next > b.policy.Budget
 }
 
 // progress forgets earlier failures if so many bytes have come since the present attempt began that the transfer gets on.

@@ -43,6 +43,15 @@ func TestRetryWaitsWithinItsBudget(t *testing.T) {
 	}
 }
 
+func TestAttemptsCountWhateverTimeTheyTake(t *testing.T) {
+	r, waits := recorded(-1)
+	r.Attempts = 3
+	calls := 0
+	if err := r.Do(t.Context(), func() error { calls++; return ErrUnavailable }); calls != 3 || len(*waits) != 2 || !errors.Is(err, ErrUnavailable) {
+		t.Errorf("%d calls and %d waits, %v; want 3 and 2", calls, len(*waits), err)
+	}
+}
+
 func TestRetryEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	r := Retry{First: time.Hour, Budget: 10 * time.Hour} // the real clock
