@@ -66,8 +66,8 @@ func headline(j *sslctlv1.Job, e *eta) string {
 	left, known := e.left(j)
 	if j.State != sslctlv1.JobState_JOB_STATE_RUNNING {
 		text := stateName(j.State)
-		if j.Reason != "" && !ended(j.State) { // who follows to the end tells why it came</
-			text += ": " + j.Reason
+		if j.Reason != "" && !ended(j.State) { // who follows to the end tells why it came
+			text += ": " + strings.TrimPrefix(strings.TrimPrefix(j.Reason, "preparing: "), "stopping: ") // the state has said so
 		}
 		return text
 	}
@@ -100,20 +100,6 @@ func activity(j *sslctlv1.Job) string {
 	return ""
 }
 
-// evaluationLine is an evaluation in one line.
-func evaluationLine(e *sslctlv1.Evaluation) string {
-	var parts []string
-	for _, name := range []string{"knn.top1", "linear.top1", "untrained.knn.top1", "untrained.linear.top1", "rawPixel.knn.top1", "rawPixel.linear.top1"} {
-		if v, ok := e.Values[name]; ok {
-			parts = append(parts, fmt.Sprintf("%s %.4f", name, v))
-		}
-	}
-	if e.Warning != "" {
-		parts = append(parts, "WARNING: "+e.Warning)
-	}
-	return fmt.Sprintf("evaluated at step %d (epoch %.2f): %s", e.Step, e.Epoch, strings.Join(parts, "  "))
-}
-
 // screen is standard error, which the log and the bar share: what is written takes the bar's place, and the bar is drawn below it again.
 type screen struct {
 	mu  sync.Mutex
@@ -139,13 +125,13 @@ type barProgress struct {
 	screen      *screen
 	width       int
 	total       uint64
-	evaluations int
+	evaluations evaluationLines
 	eta         eta
 }
 
 func (p *barProgress) update(j *sslctlv1.Job) {
-	for ; p.evaluations < len(j.Evaluations); p.evaluations++ {
-		fmt.Fprintln(p.screen, evaluationLine(j.Evaluations[p.evaluations]))
+	for _, line := range p.evaluations.next(j) {
+		fmt.Fprintln(p.screen, line)
 	}
 	p.screen.mu.Lock()
 	defer p.screen.mu.Unlock()
@@ -212,13 +198,13 @@ type lineProgress struct {
 	w           io.Writer
 	last        time.Time
 	line, state string
-	evaluations int
+	evaluations evaluationLines
 	eta         eta
 }
 
 func (p *lineProgress) update(j *sslctlv1.Job) {
-	for ; p.evaluations < len(j.Evaluations); p.evaluations++ {
-		fmt.Fprintf(p.w, "%s: %s\n", j.Name, evaluationLine(j.Evaluations[p.evaluations]))
+	for _, line := range p.evaluations.next(j) {
+		fmt.Fprintf(p.w, "%s: %s\n", j.Name, line)
 	}
 	line := fmt.Sprintf("%s: step %s  %s\n", j.Name, outOf(j.Step, j.StepsTotal), headline(j, &p.eta))
 	state, silence := stateName(j.State)+j.Reason, time.Since(p.last)

@@ -50,17 +50,41 @@ func TestLineProgress(t *testing.T) {
 	p.update(j)
 	j.Step = 2
 	p.update(j) // too soon
-	j.Evaluations = []*sslctlv1.Evaluation{{Step: 2, Epoch: 0.05, Values: map[string]float64{"knn.top1": 0.5}}}
+	j.Evaluations = []*sslctlv1.Evaluation{{Step: 2, Epoch: 0.05, Values: map[string]float64{"knn.top1": 0.5, "linear.top1": 0.604, "untrained.knn.top1": 0.25, "rawPixel.knn.top1": 0.3}}}
 	p.update(j)
-	p.update(completed())
+	done := completed()
+	done.Evaluations[1].Warning = "collapse"
+	p.update(done)
 	p.close()
 	want := `small: step 1/40  epoch 0.0/1  1234 samples/s  loss 7.250
-small: evaluated at step 2 (epoch 0.05): knn.top1 0.5000
-small: evaluated at step 40 (epoch 1.00): knn.top1 0.8125  linear.top1 0.8250
+small: floors: untrained kNN 25.0 %; raw pixels kNN 30.0 %
+small: epoch 0.1 (step 2): kNN 50.0 %, linear 60.4 %
+small: epoch 1 (step 40): kNN 81.2 %, linear 82.5 %
+small: WARNING: collapse
 small: step 40/40  completed
 `
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+// An evaluation without labels tells what it can.
+func TestEvaluationLineWithoutLabels(t *testing.T) {
+	e := &sslctlv1.Evaluation{Step: 390, Epoch: 9.98, Values: map[string]float64{"effectiveRank": 19.09, "meanCosine": 0.083, "uniformity": -2.4}}
+	if got, want := evaluationLine(e), "epoch 10 (step 390): effective rank 19.1, mean cosine 0.08"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// What the state says the reason does not say again.
+func TestHeadlineSaysTheStateOnce(t *testing.T) {
+	for state, want := range map[sslctlv1.JobState]string{
+		sslctlv1.JobState_JOB_STATE_STARTING: "starting: w1 (indexing the data)", sslctlv1.JobState_JOB_STATE_PAUSING: "pausing: w1 (indexing the data)",
+	} {
+		verb := map[sslctlv1.JobState]string{sslctlv1.JobState_JOB_STATE_STARTING: "preparing", sslctlv1.JobState_JOB_STATE_PAUSING: "stopping"}[state]
+		if got := headline(&sslctlv1.Job{State: state, Reason: verb + ": w1 (indexing the data)"}, &eta{}); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }
 

@@ -216,7 +216,7 @@ func TestBadInputStore(t *testing.T) {
 		if last := lines[len(lines)-1]; strings.Count(last, unreachable) != 2 || !strings.Contains(last, "connection refused; check that the service runs and that the endpoint is right (gave up after") {
 			t.Errorf("the error is %q", last)
 		}
-		if !strings.Contains(o.stderr, "starting: preparing: worker-1 and worker-2 (trying again: list s3://datasets/small/train- at http://"+unreachable) {
+		if !strings.Contains(o.stderr, "starting: worker-1 and worker-2 (trying again: list s3://datasets/small/train- at http://"+unreachable) {
 			t.Errorf("nobody says what is waited for:\n%s", o.stderr)
 		}
 	})
