@@ -92,7 +92,7 @@ func (v *view) reason(j *state.Job) string {
 	case live == "":
 		return j.Reason
 	case j.State == state.Starting && j.Reason != "" && j.Generation > 1:
-		return live + " (new generation: " + j.Reason + ")"
+		return live + "; new generation: " + j.Reason
 	}
 	return live
 }

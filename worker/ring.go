@@ -77,7 +77,7 @@ func (s *session) join(ctx context.Context) (*ring, error) {
 		r.meter.count(group.Stats())
 		disconnect()
 	}
-	s.report.phase(sslctlv1.Phase_PHASE_PREPARING, fmt.Sprintf("waiting for the other %d ranks", len(a.Members)-1))
+	s.report.phase(sslctlv1.Phase_PHASE_PREPARING, waitsForRanks(len(a.Members)-1))
 	start := time.Now()
 	if err := group.Join(bounded); err != nil {
 		r.close(false)
@@ -89,4 +89,15 @@ func (s *session) join(ctx context.Context) (*ring, error) {
 	s.log.Info("joined the ring", zap.Int("ranks", len(a.Members)), zap.Duration("after", time.Since(start)))
 	s.report.phase(sslctlv1.Phase_PHASE_READY, "opening the data")
 	return r, nil
+}
+
+// waitsForRanks says that a ring waits for its n other ranks.
+func waitsForRanks(n int) string {
+	switch n {
+	case 0:
+		return ""
+	case 1:
+		return "waiting for the other rank"
+	}
+	return fmt.Sprintf("waiting for the other %d ranks", n)
 }

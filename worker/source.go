@@ -65,7 +65,9 @@ func (s *session) openData(ctx context.Context, stores *stores) (*source, error)
 	data, err := shard.Open(ctx, spec.Dataset.URI, shard.Options{
 		Access: access, Cache: stores.checkpoints.Bucket, Rank: int(s.assignment.Rank), World: len(s.assignment.Members),
 		Progress: func(done, total int) {
-			s.report.phase(sslctlv1.Phase_PHASE_READY, fmt.Sprintf("indexing the data: %d of %d shards", done, total))
+			if total > 1 {
+				s.report.phase(sslctlv1.Phase_PHASE_READY, fmt.Sprintf("indexing the data: %d of %d shards", done, total))
+			}
 		},
 	})
 	if err != nil {

@@ -62,7 +62,7 @@ func runScale(ctx context.Context, g *globals, name string, o scaleOptions) erro
 		return err
 	}
 	if n := len(job.Members); job.State == sslctlv1.JobState_JOB_STATE_RUNNING && n < int(job.WorkersMax) && job.Reason == "" {
-		fmt.Fprintf(g.err, "job %s goes on with its %d workers: no other can take it now (sslctl explain %s says why)\n", job.Name, n, job.Name)
+		fmt.Fprintf(g.err, "job %s goes on with its %s: no other can take it now (sslctl explain %s says why)\n", job.Name, counted(n, "worker"), job.Name)
 	}
 	return g.printChanged(job)
 }

@@ -43,9 +43,13 @@ func runStatus(ctx context.Context, g *globals, name string, o statusOptions) er
 		return err
 	}
 	defer c.close()
-	show := func() (done bool, err error) { return showCluster(ctx, g, c, o.watch) }
+	print := printer(g.print)
+	if o.watch {
+		print = (&refresher{g: g}).print
+	}
+	show := func() (done bool, err error) { return showCluster(ctx, c, print) }
 	if name != "" {
-		show = func() (bool, error) { return showJob(ctx, g, c, name, o) }
+		show = func() (bool, error) { return showJob(ctx, g, c, name, o, print) }
 	}
 	for {
 		done, err := show()
@@ -67,18 +71,21 @@ func runStatus(ctx context.Context, g *globals, name string, o statusOptions) er
 	}
 }
 
+// printer is print of globals, or of what refreshes.
+type printer func(v any, table func(w io.Writer, wide bool)) error
+
 // showJob prints one job once.
-func showJob(ctx context.Context, g *globals, c *client, name string, o statusOptions) (done bool, err error) {
+func showJob(ctx context.Context, g *globals, c *client, name string, o statusOptions, print printer) (done bool, err error) {
 	job, err := c.get(ctx, &sslctlv1.GetRequest{Job: name, Wide: g.output != "table", Ledger: o.ledger})
 	if err != nil {
 		return false, err
 	}
-	err = g.refresh(o.watch, reportJob(job), func(w io.Writer, wide bool) { jobDetail(w, job, wide || o.ledger) })
+	err = print(reportJob(job), func(w io.Writer, wide bool) { jobDetail(w, job, wide || o.ledger) })
 	return ended(job.State), err
 }
 
 // showCluster prints the cluster once.
-func showCluster(ctx context.Context, g *globals, c *client, watch bool) (done bool, err error) {
+func showCluster(ctx context.Context, c *client, print printer) (done bool, err error) {
 	cluster, err := c.getCluster(ctx)
 	if err != nil {
 		return false, err
@@ -87,21 +94,5 @@ func showCluster(ctx context.Context, g *globals, c *client, watch bool) (done b
 	if err != nil {
 		return false, err
 	}
-	return false, g.refresh(watch, reportCluster(cluster, jobs), func(w io.Writer, wide bool) { clusterTable(w, cluster, jobs, wide) })
-}
-
-// refresh prints v; when watching, over the last one on a terminal, and as a stream of lines of JSON.
-func (g *globals) refresh(watch bool, v any, table func(io.Writer, bool)) error {
-	if !watch {
-		return g.print(v, table)
-	}
-	if g.output == "json" {
-		return writeJSONLine(g.out, v)
-	}
-	if _, ok := terminalWidth(g.out); ok {
-		fmt.Fprint(g.out, "\x1b[H\x1b[2J")
-	} else if g.output == "yaml" {
-		fmt.Fprintln(g.out, "---")
-	}
-	return g.print(v, table)
+	return false, print(reportCluster(cluster, jobs), func(w io.Writer, wide bool) { clusterTable(w, cluster, jobs, wide) })
 }

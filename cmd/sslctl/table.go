@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
+	"github.com/charmbracelet/x/ansi"
 	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
 )
 
@@ -26,6 +28,9 @@ func columns(w io.Writer, rows [][]string) {
 	_ = t.Flush() // errors of standard output show when the process ends
 }
 
+// reasonRoom is how much of a reason a table of jobs shows. -o wide, and status of the job, have the whole.
+const reasonRoom = 80
+
 // jobTable lists jobs.
 func jobTable(w io.Writer, jobs []*sslctlv1.Job, wide bool) {
 	head := []string{"NAME", "UID", "PRIORITY", "STATE", "STEP", "EPOCH", "SAMPLES/S", "LOSS"}
@@ -34,13 +39,27 @@ func jobTable(w io.Writer, jobs []*sslctlv1.Job, wide bool) {
 	}
 	rows := [][]string{append(head, "REASON")}
 	for _, j := range jobs {
+		reason := j.Reason
+		if !wide {
+			reason = ansi.Truncate(brief(reason), reasonRoom, "…")
+		}
 		row := []string{j.Name, j.Uid, fmt.Sprint(j.Priority), stateName(j.State), outOf(j.Step, j.StepsTotal), epochText(j), rateText(j.SamplesPerSecond), lossText(j)}
 		if wide {
 			row = append(row, fmt.Sprint(j.Generations), fmt.Sprint(len(j.Members)), j.Numerics, shortDigest(j.Digest))
 		}
-		rows = append(rows, append(row, j.Reason))
+		rows = append(rows, append(row, reason))
 	}
 	columns(w, rows)
+}
+
+var (
+	folders = regexp.MustCompile(`(^|[\s("])(?:[a-z0-9]+:/)?/[^\s"]*/`)
+	speaker = regexp.MustCompile(`^worker [^\s:]+: `)
+)
+
+// brief is a reason without what is least needed to see what is wrong: which worker has told it, and the folders of paths and URIs.
+func brief(reason string) string {
+	return folders.ReplaceAllString(speaker.ReplaceAllString(reason, ""), "$1…/")
 }
 
 // jobDetail shows one job; wide adds who does what.
@@ -203,6 +222,14 @@ func sortedKeys[V any](m map[string]V) []string {
 	}
 	slices.Sort(keys)
 	return keys
+}
+
+// counted is "1 worker", "2 workers".
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func outOf(n, total uint64) string {

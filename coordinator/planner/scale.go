@@ -24,7 +24,7 @@ func Scaling(s *state.State, seen map[string]Observation, knobs Knobs, nowMS int
 	}
 	p.run()
 	if chosen, _, _ := p.choose(&scaled); len(chosen) > len(j.Members) {
-		return fmt.Sprintf("scaled to at most %d workers, of which it has %d", most, len(j.Members))
+		return fmt.Sprintf("scaled up from %d %s, to at most %d", len(j.Members), plural(len(j.Members), "worker", "workers"), most)
 	}
 	return ""
 }
