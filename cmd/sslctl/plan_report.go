@@ -106,9 +106,6 @@ func fields(text []byte) (map[string]string, error) {
 // table writes the plan for people.
 func (r planReport) table(w io.Writer, wide bool) {
 	rows := [][]string{{"job", r.Job}, {"submitting", r.consequence()}}
-	for _, d := range r.Differences {
-		rows = append(rows, []string{"  " + d.Field, fmt.Sprintf("%s -> %s", orNone(d.Cluster), orNone(d.File))})
-	}
 	if p := r.Placement; p != nil {
 		rows = append(rows, []string{"needs", p.Needs})
 		if p.Waits != "" {
@@ -116,6 +113,14 @@ func (r planReport) table(w io.Writer, wide bool) {
 		}
 	}
 	columns(w, rows)
+	if len(r.Differences) > 0 {
+		fmt.Fprintln(w)
+		rows := [][]string{{"FIELD", "IN THE CLUSTER", "IN THE FILE"}}
+		for _, d := range r.Differences {
+			rows = append(rows, []string{d.Field, d.Cluster, d.File})
+		}
+		columns(w, rows)
+	}
 	if p := r.Placement; p != nil && len(p.Workers) > 0 {
 		fmt.Fprintln(w)
 		rows := [][]string{{"WORKER", "GETS IT", "WHY"}}
@@ -132,13 +137,6 @@ func (r planReport) table(w io.Writer, wide bool) {
 	r.estimate(w)
 	fmt.Fprintln(w)
 	r.ranks(w)
-}
-
-func orNone(text string) string {
-	if text == "" {
-		return "none"
-	}
-	return text
 }
 
 // consequence is what submitting would do, in words.

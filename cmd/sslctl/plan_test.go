@@ -58,7 +58,7 @@ func TestPlanAgainstTheCluster(t *testing.T) {
 		}, 0, []string{"changes nothing: uid 7 is running and the same", "w9"}},
 		{"another", func(yaml []byte) *sslctlv1.Job {
 			return &sslctlv1.Job{Uid: "7", State: sslctlv1.JobState_JOB_STATE_PAUSED, SpecYaml: []byte(strings.Replace(string(yaml), "epochs: 4", "epochs: 2", 1))}
-		}, 1, []string{"would be refused: uid 7 of this name is paused and differs", "spec.training.epochs", "2 -> 4"}},
+		}, 1, []string{"\nsubmitting  would be refused: uid 7 of this name is paused and differs", "\nFIELD                 IN THE CLUSTER  IN THE FILE\nspec.training.epochs  2               4\n\nsamples     "}},
 		{"ended", func(yaml []byte) *sslctlv1.Job {
 			return &sslctlv1.Job{Uid: "7", State: sslctlv1.JobState_JOB_STATE_COMPLETED, SpecYaml: yaml}
 		}, 1, []string{"makes a new run; the last of this name, uid 7, is completed"}},
