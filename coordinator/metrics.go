@@ -31,7 +31,7 @@ var (
 	countedJobs = []state.JobState{
 		state.Waiting, state.Starting, state.Running, state.Pausing, state.Paused, state.Completed, state.Failed, state.Cancelled,
 	}
-	countedWorkers = []string{"free", "busy", "cordoned", "draining", "leaving", "lost", "away"}
+	countedWorkers = []string{"free", "busy", "cordoned", "draining", "drained", "leaving", "lost", "away"}
 )
 
 func (n *Node) readLeaderMetrics(t *term, report telemetry.Report) {

@@ -3,6 +3,7 @@ package planner
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/sslctl/sslctl/coordinator/state"
@@ -90,6 +91,8 @@ func (p *planning) why(j *state.Job, w *state.Worker, at standing) string {
 		return fmt.Sprintf("held for job %s, which waits with priority %d", other.Name, other.Priority)
 	case draining:
 		return "draining: no job may have it until sslctl worker uncordon " + w.ID
+	case drained:
+		return "drained: no job may have it until sslctl worker uncordon " + w.ID
 	case cordoned:
 		return "cordoned: no new work until sslctl worker uncordon " + w.ID
 	case leaving:
@@ -109,17 +112,22 @@ func (p *planning) why(j *state.Job, w *state.Worker, at standing) string {
 // waiting is what can be done for a job that waits; able workers could be its own if everyone else made place.
 func (p *planning) waiting(j *state.Job, able int, count map[standing][]string) []string {
 	list := []string{fmt.Sprintf("it starts by itself as soon as %d %s can take it", j.Need.WorkersMin, plural(j.Need.WorkersMin, "worker", "workers"))}
-	if able >= j.Need.WorkersMin {
+	kept := slices.Concat(count[draining], count[drained], count[cordoned])
+	switch missing := j.Need.WorkersMin - able; {
+	case missing <= 0:
 		for _, other := range p.s.ByUID() {
 			if other.State.Active() && len(count[busy]) > 0 && p.has(other, count[busy]) {
 				list = append(list, fmt.Sprintf("job %s (priority %d) has workers that it could take: wait for its end, or sslctl pause %s", other.Name, other.Priority, other.Name))
 			}
 		}
-	} else {
-		list = append(list, fmt.Sprintf("too few workers exist: start more that fit, or sslctl scale %s --min %d", j.Name, max(1, able)))
+	case missing > len(kept)+len(count[lost]):
+		list = append(list, "too few workers exist: start more that fit")
 	}
-	if ids := append(count[draining], count[cordoned]...); len(ids) > 0 {
-		list = append(list, "workers kept from work: sslctl worker uncordon "+strings.Join(ids, " or "))
+	if able > 0 && able < j.Need.WorkersMin {
+		list = append(list, fmt.Sprintf("to make do with the %d that it may have: sslctl scale %s --min %d", able, j.Name, able))
+	}
+	if len(kept) > 0 {
+		list = append(list, "workers kept from work: sslctl worker uncordon "+strings.Join(kept, " or "))
 	}
 	if ids := count[lost]; len(ids) > 0 {
 		list = append(list, "workers that are lost: restart "+strings.Join(ids, ", "))

@@ -17,7 +17,8 @@ const (
 	free                          // the job may take it
 	busy                          // another job has it
 	held                          // free, but for a job of higher priority that waits
-	draining                      // no job may have it
+	draining                      // its job goes on without it, and no other may have it
+	drained                       // no job has it or may have it
 	cordoned                      // it gets no new work
 	leaving                       // it wants no more work
 	lost                          // silent for too long
@@ -40,8 +41,10 @@ func (p *planning) standing(j *state.Job, w *state.Worker) standing {
 		return lost
 	case o.Leaving:
 		return leaving
-	case cordon.Drain:
+	case cordon.Drain && p.taken[w.ID] != nil:
 		return draining
+	case cordon.Drain:
+		return drained
 	case kept && !mine:
 		return cordoned
 	case !o.Heard:
@@ -150,6 +153,7 @@ func (p *planning) shortage(j *state.Job) string {
 		list = append(list, is(heldFor[name], "held for job "+name))
 	}
 	add(draining, "draining")
+	add(drained, "drained")
 	add(cordoned, "cordoned")
 	add(leaving, "leaving")
 	add(lost, "lost")

@@ -83,7 +83,7 @@ var (
 	}
 	Workers = Definition{
 		Name: "sslctl_workers", Kind: Gauge, Labels: []string{"state"}, Process: leader,
-		Help: "Workers by state, as sslctl worker list shows it: free, busy, cordoned, draining, leaving, lost or away (cordoned and not registered).",
+		Help: "Workers by state, as sslctl worker list shows it: free, busy, cordoned, draining, drained, leaving, lost or away (cordoned and not registered).",
 	}
 	RaftSilentPeers = Definition{
 		Name: "sslctl_raft_silent_peers", Kind: Gauge, Process: leader,
