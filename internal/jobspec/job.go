@@ -216,7 +216,8 @@ type Image struct {
 type Projector struct {
 	// Width of the hidden layers.
 	Hidden int `yaml:"hidden" default:"128" range:"[1,65536]"`
-	// Width of the embedding: what the bank stores for each negative.
+	// Width of the embedding: what the bank stores for each negative. Barlow Twins and VICReg gain from a wide one; they hold its square
+	// for each virtual rank, and send it.
 	Out int `yaml:"out" default:"64" range:"[2,8192]"`
 	// Batch norm after each hidden layer. MoCo and instance discrimination collapse without it, BYOL and SimSiam are likely to; SimCLR does well without.
 	BatchNorm bool `yaml:"batchNorm" default:"true"`
@@ -241,6 +242,14 @@ type Task struct {
 	Negatives int `yaml:"negatives" default:"4096" range:"[1,268435456]" unit:"entries" only:"@tasks"`
 	// Share of a sample's slot that an update keeps.
 	BankMomentum float64 `yaml:"bankMomentum" default:"0.5" range:"[0,1)" only:"@tasks"`
+	// Weight of the correlations between different elements of the embedding, beside 1 for those of each element with itself.
+	Redundancy float64 `yaml:"redundancy" default:"0.0051" range:"[0,1000]" only:"@tasks"`
+	// Weight of the mean squared distance between the two views.
+	Invariance float64 `yaml:"invariance" default:"25" range:"[0,1e6]" only:"@tasks"`
+	// Weight of the deviations below 1 of the embedding's elements over the batch. It is what keeps all images from ending at one point.
+	Variance float64 `yaml:"variance" default:"25" range:"(0,1e6]" only:"@tasks"`
+	// Weight of the squared covariances between different elements of the embedding.
+	Covariance float64 `yaml:"covariance" default:"1" range:"[0,1e6]" only:"@tasks"`
 	// The negatives.
 	Bank Bank `yaml:"bank" only:"@tasks"`
 	// The head behind the projector that guesses at the embedding of another view. It is not exported. BYOL and SimSiam have no negatives:

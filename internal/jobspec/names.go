@@ -12,7 +12,7 @@ type ModelInfo struct {
 type TaskInfo struct {
 	Name    string
 	Fields  []string // of spec.task, beside its name: those that have a meaning with this task
-	InBatch bool     // the negatives of a sample are the others of its batch
+	InBatch bool     // a sample is compared with the others of its batch
 }
 
 // Has tells whether a field of spec.task has a meaning with this task.
@@ -32,6 +32,8 @@ var tasks = []TaskInfo{
 	{Name: "mocov3", Fields: []string{"temperature", "momentum", "predictor"}, InBatch: true},
 	{Name: "byol", Fields: []string{"momentum", "predictor"}},
 	{Name: "simsiam", Fields: []string{"predictor"}},
+	{Name: "barlowtwins", Fields: []string{"redundancy"}, InBatch: true},
+	{Name: "vicreg", Fields: []string{"invariance", "variance", "covariance"}, InBatch: true},
 }
 
 // Models is the table of models that a job may name.

@@ -230,7 +230,7 @@ func (s *Spec) checkTask(c *checker) {
 			fmt.Sprintf("≥ spec.training.virtualRanks (%d)", v))
 	}
 	if info.InBatch && !c.broken("spec.training.globalBatch") && s.Training.GlobalBatch < 2 {
-		c.fail("spec.training.globalBatch", "is 1, which leaves no other sample to contrast with", fmt.Sprintf("at least 2 with spec.task.name: %s", info.Name))
+		c.fail("spec.training.globalBatch", "is 1, which leaves no other sample to compare with", fmt.Sprintf("at least 2 with spec.task.name: %s", info.Name))
 	}
 }
 

@@ -20,6 +20,7 @@ type branch struct {
 // run is one virtual rank's part of a branch.
 type run struct {
 	model      *nn.Model
+	raw        []float32 // (rows, d) embeddings as the model made them, until its next pass
 	unit       []float32 // (rows, d) embeddings, L2-normalised
 	norms      []float32 // (rows) of the embeddings before that
 	statistics []float32 // batch means and variances, laid out as the model's Running().Data
@@ -41,7 +42,8 @@ func newBranch(name string, m *nn.Model, e Environment, rows int) *branch {
 func (b *branch) forward(i int, images *tensor.Dense) {
 	r := &b.runs[i]
 	_, z := r.model.Forward(images, true)
-	objective.Normalize(r.unit, z.Float32s(), r.norms, b.rows, b.width)
+	r.raw = z.Float32s()
+	objective.Normalize(r.unit, r.raw, r.norms, b.rows, b.width)
 	r.model.BatchStats(r.statistics)
 }
 
@@ -64,7 +66,7 @@ func newTrainedBranch(name string, m *nn.Model, e Environment, rows int) *traine
 	return b
 }
 
-// gradient is where the loss's gradient by the unit embeddings of the i-th owned virtual rank, (rows, d), is put before backward.
+// gradient is where the loss's gradient by the embeddings of the i-th owned virtual rank, (rows, d), is put before backward.
 func (b *trainedBranch) gradient(i int) []float32 { return b.dz[i].Float32s() }
 
 // backward takes the i-th owned virtual rank's gradient through the normalisation and the model. Calls for different i may run at the
@@ -73,7 +75,12 @@ func (b *trainedBranch) backward(i int) {
 	r := &b.runs[i]
 	dz := b.gradient(i)
 	objective.NormalizeBackward(dz, dz, r.unit, r.norms, b.rows, b.width)
-	r.model.Backward(b.dz[i], b.grads[i].Float32s())
+	b.backwardRaw(i)
+}
+
+// backwardRaw is backward where the gradient is one by the embeddings as the model made them.
+func (b *trainedBranch) backwardRaw(i int) {
+	b.runs[i].model.Backward(b.dz[i], b.grads[i].Float32s())
 }
 
 func (b *trainedBranch) group() ParameterGroup {

@@ -21,6 +21,10 @@ func Definition(t Task, own []Batch) (loss float64, gradient []float64) {
 		return t.definition(own)
 	case *simsiam:
 		return t.definition(own)
+	case *barlowTwins:
+		return t.definition(own)
+	case *vicreg:
+		return t.definition(own)
 	}
 	panic(fmt.Sprintf("no definition of %T", t))
 }
@@ -194,4 +198,109 @@ func (t *simsiam) definition(own []Batch) (loss float64, gradient []float64) {
 	target := newBranch("", t.query.model.CloneWithoutPredictor(), t.env, t.query.rows)
 	targets := target.forward64(own, bothViews)
 	return t.guesses.definition(t.query.forward64(own, bothViews), targets, 0, 0.5/float64(t.env.GlobalBatch))
+}
+
+// columns64 are the raw embeddings of both views, sample by sample.
+func (t *columns) columns64(own []Batch) (views [2][][]float64) {
+	n := t.env.micro()
+	rows := t.encoder.forward64(own, bothViews)
+	for i, unit := range rows.unit {
+		raw := make([]float64, len(unit))
+		for c := range raw {
+			raw[c] = unit[c] * rows.norms[i]
+		}
+		views[i/n%2] = append(views[i/n%2], raw)
+	}
+	return views
+}
+
+// definition is a loss of the raw embeddings of both views, and its gradient by central differences.
+func (t *columns) definition(own []Batch, of func(views [2][][]float64) float64) (loss float64, gradient []float64) {
+	views, n := t.columns64(own), t.env.micro()
+	gradient = make([]float64, len(t.encoder.model.Params().Data))
+	one := make([]float32, len(gradient))
+	const h = 1e-4
+	for i := range t.encoder.runs {
+		dz := zeros(2*n, t.encoder.width)
+		for r := range 2 * n {
+			row := views[r/n][i*n+r%n]
+			for c, at := range row {
+				row[c] = at + h
+				up := of(views)
+				row[c] = at - h
+				down := of(views)
+				row[c] = at
+				dz.Float32s()[r*t.encoder.width+c] = float32((up - down) / (2 * h))
+			}
+		}
+		t.encoder.runs[i].model.Backward(dz, one)
+		for j, x := range one {
+			gradient[j] += float64(x)
+		}
+	}
+	return of(views), gradient
+}
+
+// moments are the means of the columns of x, and the sums of products of each two, centred.
+func moments(x, y [][]float64) (products [][]float64) {
+	d := len(x[0])
+	mean := func(z [][]float64) []float64 {
+		m := make([]float64, d)
+		for _, row := range z {
+			for c, v := range row {
+				m[c] += v / float64(len(z))
+			}
+		}
+		return m
+	}
+	mx, my := mean(x), mean(y)
+	products = matrix(d, d)
+	for i := range x {
+		for j := range d {
+			for k := range d {
+				products[j][k] += (x[i][j] - mx[j]) * (y[i][k] - my[k])
+			}
+		}
+	}
+	return products
+}
+
+func (t *barlowTwins) definition(own []Batch) (loss float64, gradient []float64) {
+	n := float64(t.env.GlobalBatch)
+	return t.columns.definition(own, func(views [2][][]float64) (loss float64) {
+		aa, bb, ab := moments(views[0], views[0]), moments(views[1], views[1]), moments(views[0], views[1])
+		for j := range ab {
+			for k := range ab {
+				c := ab[j][k] / n / math.Sqrt((aa[j][j]/n+1e-5)*(bb[k][k]/n+1e-5))
+				if j == k {
+					loss += (c - 1) * (c - 1)
+				} else {
+					loss += t.loss.Redundancy * c * c
+				}
+			}
+		}
+		return loss
+	})
+}
+
+func (t *vicreg) definition(own []Batch) (loss float64, gradient []float64) {
+	n, d := float64(t.env.GlobalBatch), float64(t.encoder.width)
+	return t.columns.definition(own, func(views [2][][]float64) (loss float64) {
+		for i, a := range views[0] {
+			for c := range a {
+				loss += t.loss.Invariance * (a[c] - views[1][i][c]) * (a[c] - views[1][i][c]) / (n * d)
+			}
+		}
+		for _, z := range views {
+			for j, row := range moments(z, z) {
+				loss += t.loss.Variance / 2 / d * max(0, 1-math.Sqrt(row[j]/(n-1)+1e-4))
+				for k, product := range row {
+					if k != j {
+						loss += t.loss.Covariance / d * (product / (n - 1)) * (product / (n - 1))
+					}
+				}
+			}
+		}
+		return loss
+	})
 }

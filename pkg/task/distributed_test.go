@@ -30,6 +30,8 @@ var cases = []task.Config{
 	{Name: "mocov3", Temperature: 0.2, Momentum: 0.9},
 	{Name: "byol", Momentum: 0.9},
 	{Name: "simsiam"},
+	{Name: "barlowtwins", Redundancy: 0.05},
+	{Name: "vicreg", Invariance: 25, Variance: 25, Covariance: 1},
 }
 
 // outcome is all that a run leaves: losses and every tensor of every virtual rank, as its bits.

@@ -74,6 +74,8 @@ var settings = []Config{
 	{Name: "mocov3", Temperature: testTau, Momentum: 0.9},
 	{Name: "byol", Momentum: 0.9},
 	{Name: "simsiam"},
+	{Name: "barlowtwins", Redundancy: 0.05},
+	{Name: "vicreg", Invariance: 25, Variance: 25, Covariance: 1},
 }
 
 // predicts tells whether a task needs a predictor.

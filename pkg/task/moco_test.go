@@ -92,6 +92,21 @@ func TestGuessingNeedsAPredictor(t *testing.T) {
 	}
 }
 
+func TestUnusableWeightsAreRefused(t *testing.T) {
+	e := testEnvironment(t, Config{})
+	for _, c := range []Config{{Name: "barlowtwins", Redundancy: -1}, {Name: "vicreg", Covariance: -1}, {Name: "vicreg", Variance: math.NaN()}} {
+		if _, err := New(c, e); err == nil {
+			t.Errorf("%+v was accepted", c)
+		}
+	}
+	e.VirtualRanks, e.Hi, e.GlobalBatch = 1, 1, 1
+	for _, name := range []string{"barlowtwins", "vicreg"} {
+		if _, err := New(Config{Name: name}, e); err == nil {
+			t.Errorf("%s with one sample was accepted", name)
+		}
+	}
+}
+
 func TestUnusableSettingsAreRefused(t *testing.T) {
 	model, err := nn.New("mlp", nn.Options{InH: 8, InW: 8, InC: 1}, keyed.New(1))
 	if err != nil {

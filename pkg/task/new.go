@@ -51,6 +51,10 @@ type Config struct {
 	Loss          string  // of instance discrimination: "softmax" or "nce"
 	Negatives     int     // that a step draws from a bank of samples
 	BankMomentum  float64 // of the slots of a bank of samples
+	Redundancy    float64 // of Barlow Twins: weight of the correlations between elements
+	Invariance    float64 // of VICReg: weights of its terms
+	Variance      float64
+	Covariance    float64
 }
 
 // constructors maps each task's name to its constructor. A new task adds a line here, a file beside moco.go, and a line in the job
@@ -65,6 +69,8 @@ var constructors = []struct {
 	{"mocov3", newMoCoV3},
 	{"byol", newBYOL},
 	{"simsiam", newSimSiam},
+	{"barlowtwins", newBarlowTwins},
+	{"vicreg", newVICReg},
 }
 
 // Names lists the tasks that New knows.
