@@ -44,13 +44,13 @@ func build(job *jobspec.Job, key keyed.Key, src *source, g task.Group, enter fun
 	untrained := task.NewEncoder(model.Clone())
 	lo, hi := g.Owned()
 	trained, err := task.New(task.Config{
-		Name: spec.Task.Name, Temperature: spec.Task.Temperature, Momentum: spec.Task.Momentum,
+		Name: spec.Task.Name, Temperature: spec.Task.Temperature, Momentum: spec.Task.Momentum, MomentumSchedule: spec.Task.MomentumSchedule,
 		ShuffleGroups: spec.Task.ShuffleGroups, BankSize: spec.Task.Bank.Size,
 		Loss: spec.Task.Loss, Negatives: spec.Task.Negatives, BankMomentum: spec.Task.BankMomentum,
 		Redundancy: spec.Task.Redundancy, Invariance: spec.Task.Invariance, Variance: spec.Task.Variance, Covariance: spec.Task.Covariance,
 	}, task.Environment{
-		Model: model, VirtualRanks: spec.Training.VirtualRanks, Lo: lo, Hi: hi, GlobalBatch: spec.Training.GlobalBatch, Samples: src.data.Len(), Key: key,
-		Enter: enter,
+		Model: model, VirtualRanks: spec.Training.VirtualRanks, Lo: lo, Hi: hi, GlobalBatch: spec.Training.GlobalBatch, TotalSteps: src.totalSteps,
+		Samples: src.data.Len(), Key: key, Enter: enter,
 	})
 	if err != nil {
 		return nil, err
@@ -61,9 +61,9 @@ func build(job *jobspec.Job, key keyed.Key, src *source, g task.Group, enter fun
 		if err != nil {
 			return nil, err
 		}
-		schedule := optim.Schedule{Name: spec.Optimizer.Schedule, WarmupSteps: uint64(spec.Optimizer.WarmupSteps), TotalSteps: src.totalSteps, MinLR: spec.Optimizer.MinLR}
-		if err := schedule.Validate(); err != nil {
-			return nil, fmt.Errorf("spec.optimizer, for a run of %d steps: %w", src.totalSteps, err)
+		schedule, err := newSchedule(spec.Optimizer, src.totalSteps)
+		if err != nil {
+			return nil, err
 		}
 		s.groups = append(s.groups, trainedGroup{parameters: parameters, optimizer: optimizer, schedule: schedule, learningRate: spec.Optimizer.LR})
 		for _, slot := range optimizer.State() {
@@ -97,10 +97,13 @@ func newModel(job *jobspec.Job, key keyed.Key) (*nn.Model, error) {
 }
 
 func newOptimizer(o jobspec.Optimizer, parameters *nn.Arena) (optim.Optimizer, error) {
-	c := optim.Config{Name: o.Name, LR: o.LR, WeightDecay: o.WeightDecay, ExcludeNormAndBias: o.ExcludeNormAndBias}
-	if o.Name == "sgd" {
+	c := optim.Config{Name: o.Name, LR: o.LR, WeightDecay: o.WeightDecay, ExcludeNormAndBias: o.ExcludeNormAndBias, ClipNorm: o.ClipNorm}
+	switch o.Name {
+	case "sgd":
 		c.Momentum, c.Nesterov = o.Momentum, o.Nesterov
-	} else {
+	case "lars":
+		c.Momentum, c.TrustCoefficient = o.Momentum, o.TrustCoefficient
+	default:
 		c.Beta1, c.Beta2, c.Eps = o.Beta1, o.Beta2, o.Eps
 	}
 	optimizer, err := optim.New(c, parameters)
@@ -108,6 +111,17 @@ func newOptimizer(o jobspec.Optimizer, parameters *nn.Arena) (optim.Optimizer, e
 		return nil, fmt.Errorf("spec.optimizer: %w", err)
 	}
 	return optimizer, nil
+}
+
+func newSchedule(o jobspec.Optimizer, totalSteps uint64) (optim.Schedule, error) {
+	s := optim.Schedule{Name: o.Schedule, WarmupSteps: uint64(o.WarmupSteps), TotalSteps: totalSteps, MinLR: o.MinLR, Gamma: o.Gamma}
+	for _, m := range o.Milestones {
+		s.Milestones = append(s.Milestones, uint64(m))
+	}
+	if err := s.Validate(); err != nil {
+		return s, fmt.Errorf("spec.optimizer, for a run of %d steps: %w", totalSteps, err)
+	}
+	return s, nil
 }
 
 // group finds a parameter group by name. An unknown name is a bug of the task.

@@ -37,9 +37,12 @@ func setDefaults(v reflect.Value) {
 	}
 }
 
-// derive fills what is computed from other fields. It runs before validation, on fields that the file left out.
-func (j *Job) derive() {
+// derive fills what is computed from other fields. It runs before validation, on fields that the file left out; written are those that it has.
+func (j *Job) derive(written map[string]place) {
 	s := &j.Spec
+	if _, ok := written["spec.optimizer.excludeNormAndBias"]; !ok {
+		s.Optimizer.ExcludeNormAndBias = s.Optimizer.Name == "lars"
+	}
 	if s.Workers.Max == 0 {
 		s.Workers.Max = s.Training.VirtualRanks
 	}

@@ -76,7 +76,7 @@ func encodeValue(v reflect.Value) *yaml.Node {
 		return encodeSection(v)
 	case reflect.Slice:
 		list := &yaml.Node{Kind: yaml.SequenceNode}
-		if v.Type().Elem().Kind() == reflect.Float64 {
+		if kind := v.Type().Elem().Kind(); kind == reflect.Float64 || kind == reflect.Int {
 			list.Style = yaml.FlowStyle
 		}
 		for i := range v.Len() {

@@ -154,6 +154,8 @@ func (f Field) Describe() string {
 		switch {
 		case t.Elem().Kind() == reflect.Struct:
 			return "a list of maps"
+		case t.Elem().Kind() == reflect.Int:
+			s = "a list of whole numbers"
 		case f.Len > 0:
 			s = "a list of " + strconv.Itoa(f.Len) + " numbers"
 		default:

@@ -233,6 +233,8 @@ type Task struct {
 	Temperature float64 `yaml:"temperature" default:"0.2" range:"[0.001,100]" only:"@tasks"`
 	// Share of the key encoder that each step keeps.
 	Momentum float64 `yaml:"momentum" default:"0.99" range:"[0,1)" only:"@tasks"`
+	// How that share goes on: the same in every step, or up a half cosine to 1 at the last step.
+	MomentumSchedule string `yaml:"momentumSchedule" default:"constant" enum:"constant,cosine" only:"@tasks"`
 	// Batch-norm groups into which a virtual rank's keys are permuted, so that batch statistics do not tell which key belongs to which
 	// query. 1 is none.
 	ShuffleGroups int `yaml:"shuffleGroups" default:"1" range:"[1,)" only:"@tasks"`
@@ -282,29 +284,38 @@ type Predictor struct {
 // Optimizer is how gradients become updates.
 type Optimizer struct {
 	// Which one.
-	Name string `yaml:"name" default:"adamw" enum:"adamw,sgd"`
+	Name string `yaml:"name" default:"adamw" enum:"adamw,sgd,lars,adam"`
 	// Learning rate after the warm-up.
 	LR float64 `yaml:"lr" required:"true" range:"(0,1000]"`
-	// Decoupled for adamw, added to the gradient for sgd.
+	// Decoupled for adamw, added to the gradient for the others.
 	WeightDecay float64 `yaml:"weightDecay" default:"0" range:"[0,10]"`
-	// Momentum of sgd.
-	Momentum float64 `yaml:"momentum" default:"0.9" range:"[0,1)" only:"name=sgd"`
+	// Share of the last update that the next one keeps.
+	Momentum float64 `yaml:"momentum" default:"0.9" range:"[0,1)" only:"name=sgd|lars"`
 	// Nesterov's form of the momentum.
 	Nesterov bool `yaml:"nesterov" default:"false" only:"name=sgd"`
+	// η: a layer's update is η·‖p‖/‖d‖·d, with its parameters p and their gradient, weight decay included, d.
+	TrustCoefficient float64 `yaml:"trustCoefficient" default:"0.001" range:"(0,1]" only:"name=lars"`
 	// Decay of the mean of gradients.
-	Beta1 float64 `yaml:"beta1" default:"0.9" range:"[0,1)" only:"name=adamw"`
+	Beta1 float64 `yaml:"beta1" default:"0.9" range:"[0,1)" only:"name=adamw|adam"`
 	// Decay of the mean of squared gradients.
-	Beta2 float64 `yaml:"beta2" default:"0.999" range:"[0,1)" only:"name=adamw"`
+	Beta2 float64 `yaml:"beta2" default:"0.999" range:"[0,1)" only:"name=adamw|adam"`
 	// Added to the root of the mean of squared gradients.
-	Eps float64 `yaml:"eps" default:"1e-8" range:"(0,1]" only:"name=adamw"`
-	// Leaves biases and batch-norm parameters out of the weight decay.
-	ExcludeNormAndBias bool `yaml:"excludeNormAndBias" default:"false"`
-	// How the learning rate goes on after the warm-up: down a half cosine to minLr at the last step, or unchanged.
-	Schedule string `yaml:"schedule" default:"cosine" enum:"cosine,constant"`
+	Eps float64 `yaml:"eps" default:"1e-8" range:"(0,1]" only:"name=adamw|adam"`
+	// Leaves biases and norm parameters out of the weight decay, and out of the rates by layer of lars.
+	ExcludeNormAndBias bool `yaml:"excludeNormAndBias" derived:"true with lars, else false"`
+	// Largest Euclidean norm of a step's gradient over all parameters; a longer one is scaled down to it. 0: any.
+	ClipNorm float64 `yaml:"clipNorm" default:"0" range:"[0,)"`
+	// How the learning rate goes on after the warm-up: down a half cosine or a line to minLr at the last step, down by a factor at each
+	// milestone, or unchanged.
+	Schedule string `yaml:"schedule" default:"cosine" enum:"cosine,linear,step,constant"`
 	// Steps over which the learning rate rises linearly from 0.
 	WarmupSteps int `yaml:"warmupSteps" default:"0" range:"[0,)" unit:"steps"`
-	// Learning rate at the end of the cosine.
-	MinLR float64 `yaml:"minLr" default:"0" range:"[0,1000]" only:"schedule=cosine"`
+	// Learning rate at the end of the cosine or line.
+	MinLR float64 `yaml:"minLr" default:"0" range:"[0,1000]" only:"schedule=cosine|linear"`
+	// Steps after which the learning rate is multiplied by gamma, ascending, none before the end of the warm-up.
+	Milestones []int `yaml:"milestones" range:"[1,)" unit:"steps" only:"schedule=step"`
+	// Factor of a milestone.
+	Gamma float64 `yaml:"gamma" default:"0.1" range:"(0,1]" only:"schedule=step"`
 }
 
 // Training is length, batch and randomness of the run.

@@ -26,11 +26,11 @@ var models = []ModelInfo{
 }
 
 var tasks = []TaskInfo{
-	{Name: "moco", Fields: []string{"temperature", "momentum", "shuffleGroups", "bank"}},
+	{Name: "moco", Fields: []string{"temperature", "momentum", "momentumSchedule", "shuffleGroups", "bank"}},
 	{Name: "simclr", Fields: []string{"temperature"}, InBatch: true},
 	{Name: "instdisc", Fields: []string{"temperature", "loss", "negatives", "bankMomentum"}},
-	{Name: "mocov3", Fields: []string{"temperature", "momentum", "predictor"}, InBatch: true},
-	{Name: "byol", Fields: []string{"momentum", "predictor"}},
+	{Name: "mocov3", Fields: []string{"temperature", "momentum", "momentumSchedule", "predictor"}, InBatch: true},
+	{Name: "byol", Fields: []string{"momentum", "momentumSchedule", "predictor"}},
 	{Name: "simsiam", Fields: []string{"predictor"}},
 	{Name: "barlowtwins", Fields: []string{"redundancy"}, InBatch: true},
 	{Name: "vicreg", Fields: []string{"invariance", "variance", "covariance"}, InBatch: true},

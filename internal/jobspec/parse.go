@@ -42,7 +42,7 @@ func ParseNamed(file string, data []byte, set []string) (*Job, error) {
 	}
 	job := Defaults()
 	d.section(root, reflect.ValueOf(job).Elem(), "")
-	job.derive()
+	job.derive(d.written)
 	job.validate(&checker{decoder: d, root: d.place(root)})
 	if len(d.errs) > 0 {
 		return nil, d.errs.sorted()

@@ -78,6 +78,32 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+func TestBiasesAndNormsAreSparedByLARSUnlessTheFileSaysOtherwise(t *testing.T) {
+	for set, want := range map[string]bool{
+		"{name: sgd, lr: 1}": false, "{name: lars, lr: 1}": true, "{name: lars, lr: 1, excludeNormAndBias: false}": false, "{lr: 1, excludeNormAndBias: true}": true,
+	} {
+		job, err := Parse([]byte(valid), []string{"spec.optimizer=" + set})
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := Parse(job.YAML(), nil)
+		if err != nil || job.Spec.Optimizer.ExcludeNormAndBias != want || again.Spec.Optimizer.ExcludeNormAndBias != want {
+			t.Errorf("%s: %v, and read again %v; want %v (%v)", set, job.Spec.Optimizer.ExcludeNormAndBias, again.Spec.Optimizer.ExcludeNormAndBias, want, err)
+		}
+	}
+}
+
+func TestAScheduleBySteps(t *testing.T) {
+	job, err := Parse([]byte(valid), []string{"spec.optimizer={name: lars, lr: 0.3, clipNorm: 1.5, schedule: step, milestones: [120, 160], gamma: 0.2}"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := Parse(job.YAML(), nil)
+	if err != nil || !reflect.DeepEqual(again, job) || !reflect.DeepEqual(job.Spec.Optimizer.Milestones, []int{120, 160}) {
+		t.Errorf("%v\n%s", err, job.YAML())
+	}
+}
+
 // TestExamples reads the shipped examples, and the canonical form of each gives an equal job and the same bytes.
 func TestExamples(t *testing.T) {
 	files, err := filepath.Glob("../../examples/*.yaml")

@@ -39,7 +39,7 @@ func TestSetErrors(t *testing.T) {
 		{"spec.training={a: [", "the value is not YAML"},
 		{"spec.task.bank.size=1", "spec.task.bank.size: is 1, less than one negative"},
 		{"spec.evaluate.everyEpochs=1", "spec.evaluate.train.uri: is missing"},
-		{"spec.optimizer.momentum=0.5", "has no meaning with name: adamw; expected it only beside name: sgd"},
+		{"spec.optimizer.momentum=0.5", "has no meaning with name: adamw; expected it only beside name: sgd or lars"},
 	}
 	for _, c := range cases {
 		_, err := Parse([]byte(valid), []string{c.set})

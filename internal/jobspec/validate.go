@@ -242,6 +242,28 @@ func (s *Spec) checkOptimizer(c *checker) {
 	if o.Nesterov && !c.broken("spec.optimizer.momentum") && o.Momentum == 0 {
 		c.fail("spec.optimizer.nesterov", "needs a momentum", "spec.optimizer.momentum > 0")
 	}
+	checkMilestones(c, o)
+}
+
+// checkMilestones checks the steps of a schedule that goes down by steps.
+func checkMilestones(c *checker, o Optimizer) {
+	const at = "spec.optimizer.milestones"
+	if o.Schedule != "step" || c.broken(at, "spec.optimizer.schedule", "spec.optimizer.warmupSteps") {
+		return
+	}
+	if len(o.Milestones) == 0 {
+		c.fail(at, "is missing", "one step or more beside schedule: step")
+		return
+	}
+	if o.Milestones[0] < o.WarmupSteps {
+		c.fail(at, fmt.Sprintf("begins with step %d, within the warm-up", o.Milestones[0]), fmt.Sprintf("≥ spec.optimizer.warmupSteps (%d)", o.WarmupSteps))
+	}
+	for i, m := range o.Milestones[1:] {
+		if m <= o.Milestones[i] {
+			c.fail(at, fmt.Sprintf("has %d after %d", m, o.Milestones[i]), "each step once, in ascending order")
+			return
+		}
+	}
 }
 
 // checkOnly reports fields that were written but have no meaning beside the value of their neighbour.

@@ -2,7 +2,6 @@ package task
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/sslctl/sslctl/pkg/simd"
 )
@@ -14,21 +13,22 @@ import (
 // The views of a virtual rank go through an encoder as one batch, and so share its batch-norm statistics.
 type byol struct {
 	*guesses
-	config Config
-	key    *branch // encoder and projector alone; its parameters follow the query's: k ← m·k + (1−m)·q
-	views  []stack
+	key      *branch   // encoder and projector alone
+	follower *follower // lets key follow query
+	views    []stack
 }
 
 func newBYOL(c Config, e Environment) (Task, error) {
-	if c.Momentum < 0 || c.Momentum >= 1 {
-		return nil, fmt.Errorf("make task byol: momentum is %v, expected in [0, 1)", c.Momentum)
-	}
 	shared, err := newGuesses(c, e)
 	if err != nil {
 		return nil, err
 	}
 	key := newBranch(momentumName, e.Model.CloneWithoutPredictor(), e, 2*e.micro())
-	return &byol{guesses: shared, config: c, key: key, views: make([]stack, e.owned())}, nil
+	follower, err := newFollower(c, e, key, shared.query)
+	if err != nil {
+		return nil, err
+	}
+	return &byol{guesses: shared, key: key, follower: follower, views: make([]stack, e.owned())}, nil
 }
 
 func (t *byol) State() []Var              { return append(t.query.state(), t.key.state()...) }
@@ -59,6 +59,6 @@ func (t *byol) Step(ctx context.Context, g Group, step uint64, own []Batch, upda
 		return nil, err
 	}
 	observe(statistics, t.env.VirtualRanks, t.query.branch, t.key)
-	follow(t.key.model.Params().Data, t.query.model.Params().Data[:len(t.key.model.Params().Data)], float32(t.config.Momentum))
+	t.follower.follow(step)
 	return Metrics{"loss": 4 - 4*cosine, "positiveSimilarity": cosine, "targetSpread": spread}, nil
 }

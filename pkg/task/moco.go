@@ -20,7 +20,8 @@ type moco struct {
 	width  int // d, of an embedding
 
 	query    *trainedBranch
-	key      *branch // its parameters follow the query's: k ← m·k + (1−m)·q
+	key      *branch
+	follower *follower // lets key follow query
 	bank     []*memorybank.Shard
 	parts    []*objective.BankPart
 	shuffled []*tensor.Dense // each owned virtual rank's second views in the order in which the key encoder sees them
@@ -31,14 +32,16 @@ func newMoCo(c Config, e Environment) (Task, error) {
 	switch {
 	case c.Temperature <= 0:
 		return nil, fmt.Errorf("make task moco: temperature is %v, expected above 0", c.Temperature)
-	case c.Momentum < 0 || c.Momentum >= 1:
-		return nil, fmt.Errorf("make task moco: momentum is %v, expected in [0, 1)", c.Momentum)
 	case c.ShuffleGroups < 1 || n%c.ShuffleGroups != 0:
 		return nil, fmt.Errorf("make task moco: %d shuffle groups for micro-batches of %d, expected a divisor", c.ShuffleGroups, n)
 	}
 	t := &moco{
 		config: c, env: e, width: e.Model.OutDim(), shuffled: make([]*tensor.Dense, e.owned()),
 		key: newBranch(momentumName, e.Model.Clone(), e, n), query: newTrainedBranch(encoderName, e.Model, e, n),
+	}
+	var err error
+	if t.follower, err = newFollower(c, e, t.key, t.query); err != nil {
+		return nil, err
 	}
 	for v := e.Lo; v < e.Hi; v++ {
 		shard, err := memorybank.NewShard(c.BankSize, t.width, v, e.VirtualRanks, e.Key.For("moco.bank"))
@@ -102,7 +105,7 @@ func (t *moco) Step(ctx context.Context, g Group, step uint64, own []Batch, upda
 	}
 	t.env.enter(PhaseBank)
 	observe(statistics, t.env.VirtualRanks, t.query.branch, t.key)
-	follow(t.key.model.Params().Data, t.query.model.Params().Data, float32(t.config.Momentum))
+	t.follower.follow(step)
 	for i, b := range own {
 		t.bank[i].Append(t.key.unit(i), b.Positions, step)
 	}
@@ -207,13 +210,4 @@ func (t *moco) backward(weighted []*tensor.Dense, pPlus []float32) {
 		objective.QueryGradient(t.query.gradient(i), weighted[i].Float32s(), t.key.unit(i), pPlus[row:row+n], t.width, tau, mean)
 		t.query.backward(i)
 	})
-}
-
-// momentumName is the name under which tasks keep the moving average of the encoder.
-const momentumName = "momentum"
-
-// follow is the momentum update k ← m·k + (1−m)·q (He et al. 2020, eq. 2).
-func follow(k, q []float32, m float32) {
-	simd.Scale(k, m)
-	simd.Axpy(k, 1-m, q)
 }

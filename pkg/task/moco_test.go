@@ -128,10 +128,11 @@ func TestUnusableSettingsAreRefused(t *testing.T) {
 		case "moco":
 			changes = append(changes,
 				func(c *Config, _ *Environment) { c.Momentum = 1 },
+				func(c *Config, _ *Environment) { c.MomentumSchedule = "linear" },
 				func(c *Config, _ *Environment) { c.ShuffleGroups = 3 },
 				func(c *Config, _ *Environment) { c.BankSize = 1 })
 		case "mocov3":
-			changes = append(changes, func(c *Config, _ *Environment) { c.Momentum = 1 })
+			changes = append(changes, func(c *Config, _ *Environment) { c.Momentum = 1 }, func(c *Config, _ *Environment) { c.MomentumSchedule = "linear" })
 			fallthrough
 		case "simclr":
 			changes = append(changes, func(_ *Config, e *Environment) { e.VirtualRanks, e.Hi, e.GlobalBatch = 1, 1, 1 })

@@ -2,7 +2,6 @@ package task
 
 import (
 	"context"
-	"fmt"
 	"math"
 
 	"github.com/sslctl/sslctl/pkg/keyed"
@@ -18,23 +17,25 @@ type mocov3 struct {
 	config Config
 	env    Environment
 
-	query  *trainedBranch
-	key    *branch // encoder and projector alone; its parameters follow the query's: k ← m·k + (1−m)·q
-	views  []stack
-	losses [][]float32 // of each owned virtual rank: (2n) losses, then (2n) cosines of the positives
+	query    *trainedBranch
+	key      *branch   // encoder and projector alone
+	follower *follower // lets key follow query
+	views    []stack
+	losses   [][]float32 // of each owned virtual rank: (2n) losses, then (2n) cosines of the positives
 }
 
 func newMoCoV3(c Config, e Environment) (Task, error) {
 	if err := checkInBatch(c, e); err != nil {
 		return nil, err
 	}
-	if c.Momentum < 0 || c.Momentum >= 1 {
-		return nil, fmt.Errorf("make task mocov3: momentum is %v, expected in [0, 1)", c.Momentum)
-	}
 	n := 2 * e.micro()
 	t := &mocov3{
 		config: c, env: e, views: make([]stack, e.owned()),
 		key: newBranch(momentumName, e.Model.CloneWithoutPredictor(), e, n), query: newTrainedBranch(encoderName, e.Model, e, n),
+	}
+	var err error
+	if t.follower, err = newFollower(c, e, t.key, t.query); err != nil {
+		return nil, err
 	}
 	for range e.owned() {
 		t.losses = append(t.losses, make([]float32, 2*n))
@@ -74,7 +75,7 @@ func (t *mocov3) Step(ctx context.Context, g Group, step uint64, own []Batch, up
 		return nil, err
 	}
 	observe(statistics, t.env.VirtualRanks, t.query.branch, t.key)
-	follow(t.key.model.Params().Data, t.query.model.Params().Data[:len(t.key.model.Params().Data)], float32(t.config.Momentum))
+	t.follower.follow(step)
 	return metrics, nil
 }
 

@@ -14,6 +14,7 @@ type Environment struct {
 	VirtualRanks int       // V
 	Lo, Hi       int       // owned virtual ranks [Lo, Hi)
 	GlobalBatch  int       // B, a multiple of V
+	TotalSteps   uint64    // of the job
 	Samples      uint64    // N, of the data set
 	Key          keyed.Key // of the job's seed
 	// Enter is called when a step goes on to another phase of its work, one of the Phase constants; nil: nobody wants to know.
@@ -55,6 +56,9 @@ type Config struct {
 	Invariance    float64 // of VICReg: weights of its terms
 	Variance      float64
 	Covariance    float64
+
+	// MomentumSchedule is how Momentum goes over the steps: "constant", or no name, and "cosine", as optim.Momentum has them.
+	MomentumSchedule string
 }
 
 // constructors maps each task's name to its constructor. A new task adds a line here, a file beside moco.go, and a line in the job
