@@ -12,17 +12,40 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// initialize runs the pass over the data with which the state of some tasks begins.
+// initialize runs the pass over the data with which the state of some tasks begins. What one rank has met in it, all take note of: else it
+// would depend on the number of workers whether there are too many corrupt samples.
 func (t *trainer) initialize(ctx context.Context) error {
 	initial, ok := t.task.(task.Initializer)
 	if !ok {
 		return nil
 	}
 	p := &pass{session: t.session, source: t.source}
-	return initial.Initialize(ctx, p.run)
+	err := initial.Initialize(ctx, p.run)
+	own := control{Corrupt: p.corrupt}
+	if err != nil {
+		own.Error = err.Error()
+	}
+	all, exchangeErr := exchange(ctx, t.ring.group, own)
+	switch {
+	case err != nil:
+		return err
+	case exchangeErr != nil:
+		return fmt.Errorf("compare what the ranks have met in the first pass: %w", exchangeErr)
+	}
+	for rank, c := range all {
+		if c.Error != "" {
+			return errors.New(t.session.on(rank) + c.Error)
+		}
+		t.noteCorrupt(c.Corrupt)
+	}
+	if err := t.checkCorrupt(); err != nil {
+		return err
+	}
+	t.countReplaced(p.corrupt, p.corrupt)
+	return nil
 }
 
-// pass makes one view of samples in the order of the data set. What it cannot decode it replaces; the training names it when it comes to it.
+// pass makes one view of samples in the order of the data set. What it cannot decode it replaces.
 type pass struct {
 	session *session
 	source  *source

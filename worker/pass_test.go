@@ -3,6 +3,7 @@ package worker
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"image"
@@ -17,6 +18,7 @@ import (
 	"github.com/sslctl/sslctl/internal/jobspec"
 	"github.com/sslctl/sslctl/pkg/allreduce"
 	"github.com/sslctl/sslctl/pkg/keyed"
+	"github.com/sslctl/sslctl/pkg/task"
 	"github.com/sslctl/sslctl/pkg/transform"
 	"github.com/sslctl/sslctl/shard"
 	"gorgonia.org/tensor"
@@ -114,6 +116,38 @@ func TestAPassStopsAtTheFirstCorruptSampleTooMany(t *testing.T) {
 	err := (&pass{session: s, source: src}).run(t.Context(), []uint64{0, testSamples}, func(int, *tensor.Dense) error { return nil })
 	if err == nil || !strings.Contains(err.Error(), "x.tar#05") || !strings.Contains(err.Error(), "maxCorrupt") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// passing is a task that begins with a pass over the samples between cuts.
+type passing struct {
+	scripted
+	cuts []uint64
+}
+
+func (p *passing) Initialize(ctx context.Context, pass task.Pass) error {
+	return pass(ctx, p.cuts, func(int, *tensor.Dense) error { return nil })
+}
+
+// Which samples a rank passes over is its own matter; whether there are too many corrupt ones must not depend on it.
+func TestAllRanksKnowWhatThePassHasMet(t *testing.T) {
+	for allowed, fails := range map[int]bool{1: true, 2: false} {
+		_, src := testSource(t, 2, 7)
+		errs, trainers := twoRanks(t, func(rank int, tr *trainer) error {
+			tr.session.job.Spec.Model.Image = jobspec.Image{Height: 8, Width: 8, Channels: 1}
+			tr.session.job.Spec.Dataset.MaxCorrupt = allowed
+			tr.source, tr.task = src, &passing{cuts: [][]uint64{{0, 5}, {5, testSamples}}[rank]}
+			return tr.initialize(t.Context())
+		})
+		for rank, tr := range trainers {
+			known := strings.Join(tr.Corrupt, " ")
+			if (errs[rank] != nil) != fails || !strings.Contains(known, "x.tar#02") || !strings.Contains(known, "x.tar#07") || len(tr.Corrupt) != 2 {
+				t.Errorf("%d allowed, rank %d: %v; it knows of %v", allowed, rank, errs[rank], tr.Corrupt)
+			}
+		}
+		if !slices.Equal(trainers[0].Corrupt, trainers[1].Corrupt) {
+			t.Errorf("the ranks know of %v and %v", trainers[0].Corrupt, trainers[1].Corrupt)
+		}
 	}
 }
 

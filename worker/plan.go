@@ -112,7 +112,7 @@ func Plan(ctx context.Context, job *jobspec.Job, o PlanOptions) (*Estimate, erro
 	if err != nil {
 		return nil, fmt.Errorf("run a few steps to measure them: %w", err)
 	}
-	return e, e.estimateRing(job, src, built.state, group, calls, o.Starts)
+	return e, e.estimateRing(job, src, built, group, calls, o.Starts)
 }
 
 // largest is the rank with most virtual ranks, the first of several.
@@ -216,7 +216,7 @@ func (e *Estimate) estimateReads(ctx context.Context, job *jobspec.Job, src *sou
 }
 
 // estimateRing counts what each worker sends: the task's collectives of a step, which the probe has met, and what the trainer says beside.
-func (e *Estimate) estimateRing(job *jobspec.Job, src *source, s *state, g *mirror, step []counted, starts []int) error {
+func (e *Estimate) estimateRing(job *jobspec.Job, src *source, b *built, g *mirror, step []counted, starts []int) error {
 	world := len(starts) - 1
 	sent := func(count func(*allreduce.Traffic)) ([]uint64, error) {
 		t, err := allreduce.NewTraffic(allreduce.Config{World: world, VirtualRanks: g.virtualRanks, Starts: starts, BucketElements: bucketElements(job)})
@@ -226,7 +226,7 @@ func (e *Estimate) estimateRing(job *jobspec.Job, src *source, s *state, g *mirr
 		count(t)
 		return t.Sent(), nil
 	}
-	exchanged := newExchanged(s, g, src, starts)
+	exchanged := newExchanged(b.state, g, src, starts)
 	each, err := sent(func(t *allreduce.Traffic) {
 		for _, c := range step {
 			c(t)
@@ -250,6 +250,9 @@ func (e *Estimate) estimateRing(job *jobspec.Job, src *source, s *state, g *mirr
 	begin, err := sent(func(t *allreduce.Traffic) {
 		t.Exchange(make([]int, world))
 		t.Exchange(exchanged.open)
+		if _, initial := b.task.(task.Initializer); initial {
+			t.Exchange(exchanged.agree)
+		}
 	})
 	if err != nil {
 		return err

@@ -141,7 +141,6 @@ func (t *trainer) agree(ctx context.Context, batch *loaded, loadErr error) (paus
 	} else {
 		own.Corrupt = batch.corrupt
 	}
-	t.session.metrics.ReplacedSamples.Add(float64(len(own.Corrupt)))
 	fresh := slices.DeleteFunc(slices.Clone(own.Corrupt), func(name string) bool { return slices.Contains(t.Corrupt, name) })
 	all, err := exchange(ctx, t.ring.group, own)
 	if err != nil {
@@ -154,13 +153,27 @@ func (t *trainer) agree(ctx context.Context, batch *loaded, loadErr error) (paus
 		pause = pause || c.Pause
 		t.noteCorrupt(c.Corrupt)
 	}
-	if limit := t.session.job.Spec.Dataset.MaxCorrupt; len(t.Corrupt) > limit {
-		return false, tooCorrupt(t.Corrupt, limit)
+	if err := t.checkCorrupt(); err != nil {
+		return false, err
 	}
-	for _, name := range fresh { // those of other ranks, and of earlier epochs, are told already
+	t.countReplaced(own.Corrupt, fresh) // those of other ranks, and of earlier epochs, are told already
+	return pause, nil
+}
+
+// countReplaced counts the samples that this rank has replaced, and logs those that are new.
+func (t *trainer) countReplaced(all, fresh []string) {
+	t.session.metrics.ReplacedSamples.Add(float64(len(all)))
+	for _, name := range fresh {
 		t.log.Warn("replaced a sample that cannot be decoded", zap.String("sample", name))
 	}
-	return pause, nil
+}
+
+// checkCorrupt fails once more samples are corrupt than the job allows.
+func (t *trainer) checkCorrupt() error {
+	if limit := t.session.job.Spec.Dataset.MaxCorrupt; len(t.Corrupt) > limit {
+		return tooCorrupt(t.Corrupt, limit)
+	}
+	return nil
 }
 
 // tooCorrupt is the end of a job with more corrupt samples than it allows.

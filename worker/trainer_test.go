@@ -179,7 +179,18 @@ func TestWithoutAnAnswerAnOlderCheckpointIsLeft(t *testing.T) {
 }
 
 // agreement lets two ranks agree on a step; own says what each of them has met.
-func agreement(t *testing.T, prepare func(rank int, tr *trainer) (*loaded, error)) (pauses [2]bool, errs [2]error, trainers [2]*trainer) {
+func agreement(t *testing.T, own func(rank int, tr *trainer) (*loaded, error)) (pauses [2]bool, errs [2]error, trainers [2]*trainer) {
+	t.Helper()
+	errs, trainers = twoRanks(t, func(rank int, tr *trainer) (err error) {
+		batch, loadErr := own(rank, tr)
+		pauses[rank], err = tr.agree(t.Context(), batch, loadErr)
+		return err
+	})
+	return pauses, errs, trainers
+}
+
+// twoRanks runs something on both ranks of a ring, with what their errors are.
+func twoRanks(t *testing.T, run func(rank int, tr *trainer) error) (errs [2]error, trainers [2]*trainer) {
 	t.Helper()
 	network := &allreducetest.Network{}
 	var group errgroup.Group
@@ -192,20 +203,19 @@ func agreement(t *testing.T, prepare func(rank int, tr *trainer) (*loaded, error
 			t.Fatal(err)
 		}
 		tr.ring.group = g
-		batch, loadErr := prepare(rank, tr)
 		group.Go(func() error {
 			defer g.Close()
 			if err := g.Join(t.Context()); err != nil {
 				return err
 			}
-			pauses[rank], errs[rank] = tr.agree(t.Context(), batch, loadErr)
+			errs[rank] = run(rank, tr)
 			return nil
 		})
 	}
 	if err := group.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	return pauses, errs, trainers
+	return errs, trainers
 }
 
 func TestRanksAgreeToGoOn(t *testing.T) {
