@@ -129,7 +129,13 @@ func gather(ctx context.Context, g Group, e Environment, d int, of ...func(i int
 	if err != nil {
 		return nil, fmt.Errorf("gather embeddings: %w", err)
 	}
+	if len(of) == 1 {
+		return [][]float32{all.Float32s()}, nil
+	}
 	kinds := make([][]float32, len(of))
+	for at := range kinds {
+		kinds[at] = make([]float32, 0, len(all.Float32s())/len(of))
+	}
 	part := len(all.Float32s()) / e.VirtualRanks / len(of)
 	for at, rest := 0, all.Float32s(); len(rest) > 0; at, rest = at+1, rest[part:] {
 		kinds[at%len(of)] = append(kinds[at%len(of)], rest[:part]...)

@@ -187,27 +187,28 @@ func gatherSamples(ctx context.Context, g Group, own []Batch) ([]uint64, error) 
 // queries' samples.
 func (t *instdisc) draw(step uint64, ids []uint64) []objective.Drawn {
 	out := make([]objective.Drawn, len(t.bank))
-	places := make([]map[uint64]int32, len(t.bank))
 	for i, shard := range t.bank {
-		out[i] = objective.Drawn{Rows: shard.Slots(), D: t.width, Picked: make([]int32, 0, 2*t.drawn/t.env.VirtualRanks), Hidden: make([]int32, len(ids))}
-		places[i] = map[uint64]int32{}
+		out[i] = objective.Drawn{Rows: shard.Slots(), D: t.width, Picked: make([]int32, 0, t.drawn/t.env.VirtualRanks), Hidden: make([]int32, len(ids))}
+		for q := range ids {
+			out[i].Hidden[q] = -1
+		}
+	}
+	queries := map[uint64][]int{} // by sample: one may come twice
+	for q, id := range ids {
+		queries[id] = append(queries[id], q)
 	}
 	key := t.env.Key.For("instdisc.negatives").At(step)
 	for j := range uint64(t.drawn) {
 		id := key.Permute(j, t.env.Samples)
-		if i := memorybank.SampleShard(t.env.Samples, t.env.VirtualRanks, id) - t.env.Lo; i >= 0 && i < len(out) {
-			first, _ := t.bank[i].Range()
-			places[i][id] = int32(len(out[i].Picked))
-			out[i].Picked = append(out[i].Picked, int32(id-first))
+		i := memorybank.SampleShard(t.env.Samples, t.env.VirtualRanks, id) - t.env.Lo
+		if i < 0 || i >= len(out) {
+			continue
 		}
-	}
-	for i := range out {
-		for q, id := range ids {
-			out[i].Hidden[q] = -1
-			if place, ok := places[i][id]; ok {
-				out[i].Hidden[q] = place
-			}
+		for _, q := range queries[id] {
+			out[i].Hidden[q] = int32(len(out[i].Picked))
 		}
+		first, _ := t.bank[i].Range()
+		out[i].Picked = append(out[i].Picked, int32(id-first))
 	}
 	return out
 }
