@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -207,6 +208,36 @@ func TestJoin(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
+	})
+	t.Run("at once when the last rank comes, in whatever order", func(t *testing.T) {
+		for _, order := range [][]int{{0, 1, 2, 3}, {3, 2, 1, 0}, {0, 2, 1, 3}, {1, 3, 2, 0}, {2, 0, 3, 1}, {0, 0, 0, 0}} {
+			synctest.Test(t, func(t *testing.T) {
+				network := &allreducetest.Network{Fault: func(int, int, uint64, []byte) allreducetest.Fault {
+					return allreducetest.Fault{Delay: time.Millisecond}
+				}}
+				var groups []*allreduce.Group
+				for r := range 4 {
+					c := allreduce.Config{Rank: r, World: 4, VirtualRanks: 4, JobUID: "9", DetectWithin: 80 * time.Second}
+					g, err := allreduce.NewGroup(c, network.Transport(r))
+					if err != nil {
+						t.Fatal(err)
+					}
+					groups = append(groups, g)
+				}
+				defer allreducetest.CloseAll(t, groups)
+				last := time.Now().Add(time.Duration(slices.Max(order)) * 333 * time.Millisecond)
+				if err := allreducetest.Each(groups, func(g *allreduce.Group) error {
+					rank, _ := g.Owned()
+					time.Sleep(time.Duration(order[rank]) * 333 * time.Millisecond)
+					return g.Join(t.Context())
+				}); err != nil {
+					t.Fatal(err)
+				}
+				if took := time.Since(last); took > 20*time.Millisecond {
+					t.Errorf("ranks that come in the order %v have joined %s after the last one came", order, took)
+				}
+			})
+		}
 	})
 	t.Run("different configurations", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {

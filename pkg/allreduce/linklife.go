@@ -8,7 +8,8 @@ import (
 )
 
 // greet opens the transport, starts the goroutines and returns when both neighbours have greeted and have heard our greeting. Greetings
-// are repeated: a frame to a rank that is not there yet is lost.
+// are repeated: a frame to a rank that is not there yet is lost. Each one asks whether it was heard, and read answers: also for a rank
+// that has greeted to the end and would else have nothing to say before its next keepalive.
 func (l *link) greet(ctx context.Context) error {
 	if err := l.transport.Open(ctx); err != nil {
 		return fmt.Errorf("opening the transport: %w", err)
@@ -28,11 +29,7 @@ func (l *link) greet(ctx context.Context) error {
 				continue
 			}
 			missing = append(missing, fmt.Sprintf("rank %d", p.rank))
-			flags := uint16(0)
-			if p.hello {
-				flags = flagHeard
-			}
-			l.post(control{kind: kindHello, to: p.rank, flags: flags})
+			l.post(control{kind: kindHello, to: p.rank})
 		}
 		l.watched = len(missing) == 0
 		l.mu.Unlock()
