@@ -57,8 +57,8 @@ func (a *jobService) List(context.Context, *connect.Request[pb.ListRequest]) (*c
 
 // Pause stops a job with a checkpoint.
 func (a *jobService) Pause(_ context.Context, req *connect.Request[pb.PauseRequest]) (*connect.Response[pb.PauseResponse], error) {
-	job, err := a.verb(req.Msg.Job, func(uid uint64, final *state.Final) state.Command {
-		return state.Command{Pause: &state.Pause{Job: uid, Final: final}}
+	job, err := a.verb(req.Msg.Job, func(j *state.Job, final *state.Final) state.Command {
+		return state.Command{Pause: &state.Pause{Job: j.UID, Final: final}}
 	})
 	if err != nil {
 		return nil, err
@@ -68,8 +68,9 @@ func (a *jobService) Pause(_ context.Context, req *connect.Request[pb.PauseReque
 
 // Resume continues a paused or failed job.
 func (a *jobService) Resume(_ context.Context, req *connect.Request[pb.ResumeRequest]) (*connect.Response[pb.ResumeResponse], error) {
-	job, err := a.verb(req.Msg.Job, func(uid uint64, _ *state.Final) state.Command {
-		return state.Command{Resume: &state.Resume{Job: uid, Failed: true}}
+	job, err := a.verb(req.Msg.Job, func(j *state.Job, _ *state.Final) state.Command {
+		// Coordinators of an older program, during an upgrade, know how to resume what is paused, but not what has failed.
+		return state.Command{Resume: &state.Resume{Job: j.UID, Failed: j.State == state.Failed}}
 	})
 	if err != nil {
 		return nil, err
@@ -79,8 +80,8 @@ func (a *jobService) Resume(_ context.Context, req *connect.Request[pb.ResumeReq
 
 // Cancel ends a job at once.
 func (a *jobService) Cancel(_ context.Context, req *connect.Request[pb.CancelRequest]) (*connect.Response[pb.CancelResponse], error) {
-	job, err := a.verb(req.Msg.Job, func(uid uint64, final *state.Final) state.Command {
-		return state.Command{Cancel: &state.Cancel{Job: uid, Final: final}}
+	job, err := a.verb(req.Msg.Job, func(j *state.Job, final *state.Final) state.Command {
+		return state.Command{Cancel: &state.Cancel{Job: j.UID, Final: final}}
 	})
 	if err != nil {
 		return nil, err
@@ -89,7 +90,7 @@ func (a *jobService) Cancel(_ context.Context, req *connect.Request[pb.CancelReq
 }
 
 // verb commits what is asked of the job named by key.
-func (a *jobService) verb(key string, make func(uid uint64, final *state.Final) state.Command) (*pb.Job, error) {
+func (a *jobService) verb(key string, make func(j *state.Job, final *state.Final) state.Command) (*pb.Job, error) {
 	t, s, err := a.n.current()
 	if err != nil {
 		return nil, err
@@ -98,7 +99,7 @@ func (a *jobService) verb(key string, make func(uid uint64, final *state.Final) 
 	if err != nil {
 		return nil, err
 	}
-	return a.command(make(j.UID, planner.FinalOf(j, t.observe(s, time.Now()))))
+	return a.command(make(j, planner.FinalOf(j, t.observe(s, time.Now()))))
 }
 
 // command commits c and returns the job that it was about.
@@ -130,7 +131,7 @@ func (n *Node) current() (*term, *state.State, error) {
 	if t == nil {
 		return nil, nil, errTurned
 	}
-	if err := n.raft.VerifyLeader().Error(); err != nil {
+	if err := n.settle(n.raft.VerifyLeader); err != nil {
 		return nil, nil, connect.NewError(connect.CodeUnavailable, fmt.Errorf("confirm that this coordinator still leads: %w", err))
 	}
 	return t, n.fsm.state.Load(), nil

@@ -96,6 +96,10 @@ func (n *Node) restore(meta snapshot.Meta, s *state.State) error {
 		return err
 	}
 	external := &raft.SnapshotMeta{Version: raft.SnapshotVersionMax, Index: max(meta.Index, n.raft.LastIndex()) + indexesLeft, Term: meta.Term, Size: int64(text.Len())}
+	if !n.futures.enter() {
+		return ErrClosed
+	}
+	defer n.futures.leave()
 	return n.raft.Restore(external, &text, restoreWithin)
 }
 

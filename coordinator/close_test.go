@@ -31,7 +31,8 @@ func TestALeaderThatClosesHandsOver(t *testing.T) {
 	}
 }
 
-// Raft forgets who waits for an entry that is committed while it shuts down. Nobody may be waiting then, or Close would wait for them.
+// Raft forgets who waits for an entry, or for a confirmation that it leads, while it shuts down. Nobody may be waiting then, or Close would
+// wait for them.
 func TestCloseAmongCommands(t *testing.T) {
 	for range 20 {
 		n, err := Start(Config{ID: "a", Listener: listen(t), DataDir: t.TempDir(), DetectWithin: 200 * time.Millisecond})
@@ -52,6 +53,15 @@ func TestCloseAmongCommands(t *testing.T) {
 					}
 					if worker == 0 && i == 0 {
 						close(begun)
+					}
+				}
+			})
+		}
+		for range 128 {
+			busy.Go(func() {
+				for {
+					if _, _, err := n.current(); err != nil && n.ctx.Err() != nil {
+						return
 					}
 				}
 			})
