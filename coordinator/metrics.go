@@ -75,7 +75,7 @@ func readJob(j *state.Job, report telemetry.Report) {
 		members = len(j.Members)
 	}
 	gauge(telemetry.JobPlannedSteps, planned)
-	gauge(telemetry.JobGenerations, j.Generation)
+	gauge(telemetry.JobGenerations, j.Generations())
 	gauge(telemetry.JobRepeatedSteps, j.Repeated)
 	gauge(telemetry.JobMembers, uint64(members))
 	gauge(telemetry.JobCorruptSamples, uint64(len(j.Corrupt)))

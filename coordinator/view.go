@@ -49,7 +49,7 @@ func (v *view) job(j *state.Job, ledger, wide bool) *pb.Job {
 		SpecYaml: j.Spec, Step: step, CommittedStep: j.Committed(), EpochsTotal: float64(j.Need.Epochs),
 		Samples: j.Committed() * j.Need.GlobalBatch, SamplesPerSecond: float64(last.SamplesPerSecond), Loss: float64(last.Loss),
 		EpochLosses: floats(j.EpochLosses), Evaluations: evaluations(j.Evaluations), Digest: digest, DigestStep: digestStep,
-		Generation: j.Generation, Generations: j.Generation - j.GenerationsLeft, StepsRepeated: j.Repeated, StepsSkipped: j.Ledger.Skipped(), Numerics: j.Numerics,
+		Generation: j.Generation, Generations: j.Generations(), StepsRepeated: j.Repeated, StepsSkipped: j.Ledger.Skipped(), Numerics: j.Numerics,
 		Members: members, Exported: j.Exported, CorruptSamples: j.Corrupt,
 		WorkersMin: uint32(j.Need.WorkersMin), WorkersMax: uint32(j.Need.WorkersMax), Selector: j.Need.Selector, SinceUnixMs: j.Since(),
 		SubmittedUnixMs: j.SubmittedMS, StartedUnixMs: j.StartedMS, EndedUnixMs: j.EndedMS, Metrics: floatMap(last.Metrics),
@@ -91,7 +91,7 @@ func (v *view) reason(j *state.Job) string {
 		return j.Reform
 	case live == "":
 		return j.Reason
-	case j.State == state.Starting && j.Reason != "" && j.Generation > 1:
+	case j.State == state.Starting && j.Reason != "" && j.Generations() > 1:
 		return live + "; new generation: " + j.Reason
 	}
 	return live

@@ -14,7 +14,7 @@ func Restored(s *State, nowMS int64, why string) *State {
 		nowMS: nowMS,
 	}
 	for _, old := range s.ByUID() {
-		if old.State.Ended() {
+		if old.State.Ended() && old.State != Failed { // what has failed may be resumed here, as it may have been there
 			continue
 		}
 		job := *old

@@ -258,6 +258,9 @@ func (j *Job) Stopping() bool { return j.State == Pausing || (j.State.Active() &
 // Since is when the job came into its state.
 func (j *Job) Since() int64 { return max(j.SinceMS, j.SubmittedMS) } // a job of an older program has no SinceMS
 
+// Generations is how many generations the job has had.
+func (j *Job) Generations() uint64 { return j.Generation - j.GenerationsLeft }
+
 // Committed is the number of committed steps.
 func (j *Job) Committed() uint64 { return j.Ledger.End() }
 

@@ -116,7 +116,8 @@ func TestOwnership(t *testing.T) {
 	}
 }
 
-// What a snapshot holds goes on without the workers of its time: what ran waits, what was paused or has ended stays so.
+// What a snapshot holds goes on without the workers of its time: what ran waits, what was paused or has ended stays so. No generation of
+// what may go on is one that the cluster of the snapshot may have had after it.
 func TestRestored(t *testing.T) {
 	need := state.Requirements{WorkersMin: 1, WorkersMax: 2, VirtualRanks: 4, Numerics: "n/1", GlobalBatch: 8, Epochs: 1}
 	s, index := state.New(), uint64(0)
@@ -128,7 +129,7 @@ func TestRestored(t *testing.T) {
 			t.Fatal(r.Err)
 		}
 	}
-	for _, name := range []string{"runs", "pausing", "waits", "ended"} {
+	for _, name := range []string{"runs", "pausing", "waits", "ended", "failed"} {
 		do(state.Command{Submit: &state.Submit{Name: name, Need: need}})
 	}
 	for uid := uint64(1); uid <= 2; uid++ {
@@ -139,20 +140,28 @@ func TestRestored(t *testing.T) {
 	}
 	do(state.Command{Pause: &state.Pause{Job: 2}})
 	do(state.Command{Cancel: &state.Cancel{Job: 4}})
+	do(state.Command{Register: &state.Register{Worker: state.Worker{ID: "w5", Incarnation: 9, Numerics: []string{"n/1"}}}})
+	do(state.Command{Start: &state.Start{Job: 5, Generation: 1, Numerics: "n/1", Members: []state.Member{{Worker: "w5", Incarnation: 9, Hi: 4}}}})
+	do(state.Command{EndGeneration: &state.EndGeneration{Job: 5, Generation: 1, To: state.Failed, Reason: "the bucket is gone"}})
 
 	r := state.Restored(s, 7, "why")
 	if err := check(r); err != nil {
 		t.Fatal(err)
 	}
-	for uid, want := range map[uint64]state.JobState{1: state.Waiting, 2: state.Paused, 3: state.Waiting, 4: state.Cancelled} {
+	for uid, want := range map[uint64]state.JobState{1: state.Waiting, 2: state.Paused, 3: state.Waiting, 4: state.Cancelled, 5: state.Failed} {
 		if got := r.Jobs[uid]; got.State != want || got.Committed() != s.Jobs[uid].Committed() {
 			t.Errorf("job %d is %s at step %d, want %s", uid, got.State, got.Committed(), want)
 		}
 	}
-	if len(r.Workers) != 0 || r.Jobs[1].Reason != "why" || r.Jobs[1].Generation-r.Jobs[1].GenerationsLeft != 1 || r.Jobs[1].Generation < 1000 {
-		t.Errorf("%d workers, job %+v", len(r.Workers), r.Jobs[1])
+	if len(r.Workers) != 0 || r.Jobs[1].Reason != "why" || r.Jobs[5].Reason != "the bucket is gone" {
+		t.Errorf("%d workers, jobs %+v and %+v", len(r.Workers), r.Jobs[1], r.Jobs[5])
 	}
-	if s.Jobs[1].State != state.Running || len(s.Workers) != 2 {
+	for _, uid := range []uint64{1, 2, 5} { // 5 can be resumed
+		if j := r.Jobs[uid]; j.Generations() != 1 || j.Generation < 1000 {
+			t.Errorf("job %d has had %d generations, its newest is number %d", uid, j.Generations(), j.Generation)
+		}
+	}
+	if s.Jobs[1].State != state.Running || len(s.Workers) != 3 {
 		t.Error("the state that was restored has changed itself")
 	}
 }
