@@ -42,7 +42,7 @@ func (t *transition) namesake(name string) *Job {
 }
 
 func (t *transition) pause(c Pause) error {
-	job, err := t.living("pause", c.Job)
+	job, err := t.living(c.Job)
 	if err != nil {
 		return err
 	}
@@ -62,16 +62,18 @@ func (t *transition) pause(c Pause) error {
 }
 
 func (t *transition) resume(c Resume) error {
-	if job := t.next.Jobs[c.Job]; c.Failed && job != nil && job.State == Failed {
-		return t.revive(c.Job)
-	}
-	job, err := t.living("resume", c.Job)
-	if err != nil {
+	job, err := t.edit(c.Job)
+	switch {
+	case err != nil:
 		return err
+	case c.Failed && job.State == Failed:
+		return t.revive(job)
+	case job.State.Ended():
+		return refuse(ErrEnded, "it has ended as %s; submit its job file again to start anew", job.State)
 	}
 	switch job.State {
 	case Pausing:
-		return fmt.Errorf("resume job %q: it is still pausing, resume it when it is paused: %w", job.Name, ErrPausing)
+		return refuse(ErrPausing, "it is still pausing; resume it when it is paused")
 	case Paused:
 		t.move(job, Waiting, "")
 		job.Fruitless = 0
@@ -81,13 +83,9 @@ func (t *transition) resume(c Resume) error {
 }
 
 // revive lets a failed job go on from its newest checkpoint: what made it fail may have been mended.
-func (t *transition) revive(uid uint64) error {
-	job, err := t.edit(uid)
-	if err != nil {
-		return err
-	}
+func (t *transition) revive(job *Job) error {
 	if j := t.namesake(job.Name); j != nil {
-		return fmt.Errorf("resume job %d: %w: job %d, named %q too, is %s; wait for its end, or cancel it", uid, ErrNameTaken, j.UID, job.Name, j.State)
+		return fmt.Errorf("%w: job %d, named %q too, is %s; wait for its end, or cancel it", ErrNameTaken, j.UID, job.Name, j.State)
 	}
 	t.event(job, EventResumed, "resumed from step %d after it had failed", job.Newest().Step)
 	t.move(job, Waiting, "")
@@ -100,7 +98,7 @@ func (t *transition) cancel(c Cancel) error {
 		t.result.Job = c.Job
 		return nil
 	}
-	job, err := t.living("cancel", c.Job)
+	job, err := t.living(c.Job)
 	if err != nil {
 		return err
 	}
@@ -110,20 +108,19 @@ func (t *transition) cancel(c Cancel) error {
 }
 
 func (t *transition) scale(c Scale) error {
-	job, err := t.living("scale", c.Job)
+	job, err := t.living(c.Job)
 	if err != nil {
 		return err
 	}
 	n := &job.Need
 	if c.WorkersMin < 1 || c.WorkersMax < c.WorkersMin || c.WorkersMax > n.VirtualRanks {
-		return fmt.Errorf("job %q cannot have at least %d and at most %d workers; expected 1 ≤ least ≤ most ≤ %d, its virtual ranks: %w",
-			job.Name, c.WorkersMin, c.WorkersMax, n.VirtualRanks, ErrInvalid)
+		return refuse(ErrInvalid, "it cannot have at least %d and at most %d workers; expected 1 ≤ least ≤ most ≤ %d, its virtual ranks",
+			c.WorkersMin, c.WorkersMax, n.VirtualRanks)
 	}
-	if c.WorkersMin == n.WorkersMin && c.WorkersMax == n.WorkersMax && c.Reform == "" {
-		return nil
+	if c.WorkersMin != n.WorkersMin || c.WorkersMax != n.WorkersMax {
+		t.event(job, EventScaled, "takes %s, before %s", bounds(c.WorkersMin, c.WorkersMax), bounds(n.WorkersMin, n.WorkersMax))
+		n.WorkersMin, n.WorkersMax = c.WorkersMin, c.WorkersMax
 	}
-	t.event(job, EventScaled, "takes %s, before %s", bounds(c.WorkersMin, c.WorkersMax), bounds(n.WorkersMin, n.WorkersMax))
-	n.WorkersMin, n.WorkersMax = c.WorkersMin, c.WorkersMax
 	if c.Reform != "" && job.State.Active() {
 		t.reforming(job, c.Reform)
 	}
@@ -144,11 +141,11 @@ func bounds(least, most int) string {
 func (t *transition) delete(c Delete) error {
 	job, err := t.edit(c.Job)
 	if err != nil {
-		return fmt.Errorf("delete: %w", err)
+		return err
 	}
 	if !job.State.Ended() {
 		if !c.Force {
-			return fmt.Errorf("delete job %q: it is %s; cancel it first, or delete it with --force: %w", job.Name, job.State, ErrLiving)
+			return refuse(ErrLiving, "it is %s; cancel it first, or delete it with --force", job.State)
 		}
 		t.close(job, c.Final, false, true)
 		t.end(job, Cancelled, "cancelled, to be deleted")
@@ -160,13 +157,13 @@ func (t *transition) delete(c Delete) error {
 }
 
 // living is edit, for a job that has not ended.
-func (t *transition) living(verb string, uid uint64) (*Job, error) {
+func (t *transition) living(uid uint64) (*Job, error) {
 	job, err := t.edit(uid)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", verb, err)
+		return nil, err
 	}
 	if job.State.Ended() {
-		return nil, fmt.Errorf("%s job %q: it is %s: %w", verb, job.Name, job.State, ErrEnded)
+		return nil, refuse(ErrEnded, "it has ended as %s", job.State)
 	}
 	return job, nil
 }
@@ -193,7 +190,7 @@ func (t *transition) move(job *Job, to JobState, reason string) {
 
 // wait notes what a job waits for.
 func (t *transition) wait(c Wait) error {
-	job, err := t.living("wait", c.Job)
+	job, err := t.living(c.Job)
 	if err != nil {
 		return err
 	}

@@ -1,8 +1,11 @@
 package state
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
-// What Apply refuses a command with. Result.Err wraps one of them and says which job or worker it is about.
+// What Apply refuses a command with. Result.Err wraps one of them; it says which job or worker it is about where the command does not.
 var (
 	// ErrNoJob is returned when no job has the UID.
 	ErrNoJob = errors.New("no such job")
@@ -33,3 +36,16 @@ var (
 	// ErrVersion is returned for a command or snapshot of a format that this program does not know.
 	ErrVersion = errors.New("unknown format version")
 )
+
+// refusal matches kind and says nothing of it: its own words say it all, and whoever has asked knows of what.
+type refusal struct {
+	kind error
+	text string
+}
+
+func (r *refusal) Error() string { return r.text }
+func (r *refusal) Unwrap() error { return r.kind }
+
+func refuse(kind error, format string, args ...any) error {
+	return &refusal{kind, fmt.Sprintf(format, args...)}
+}
