@@ -47,7 +47,7 @@ func runDatasetInspect(ctx context.Context, g *globals, uri string, decode bool,
 		return err
 	}
 	if n := len(summary.Problems); n > 0 {
-		return fmt.Errorf("%s has problems: %w (%d listed)", uri, errInput, n)
+		return &inputError{fmt.Errorf("%s has problems, %d of them listed above", uri, n)}
 	}
 	return nil
 }

@@ -66,7 +66,7 @@ func TestDatasetPackAndInspect(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, stdout, stderr = sslctl("", "dataset", "inspect", "file://"+out+"/tiny-*.tar", "-o", "json")
-	if code != 3 || !strings.Contains(stdout, `"problems"`) || !strings.Contains(stderr, "has problems") {
+	if code != 3 || !strings.Contains(stdout, `"problems"`) || !strings.Contains(stderr, "has problems, ") || strings.Contains(stderr, "unusable") {
 		t.Errorf("a truncated shard: exit code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 	code, _, stderr = sslctl("", "dataset", "inspect", "file://"+out+"/none-*.tar")

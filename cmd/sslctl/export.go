@@ -75,19 +75,19 @@ func runExport(ctx context.Context, g *globals, name, file string, step int64) e
 	})
 }
 
-// exportPrefix starts the names of encoders being written.
-const exportPrefix = ".sslctl-export-"
+// unfinishedPrefix starts the names of files being written.
+const unfinishedPrefix = ".sslctl-new-"
 
-// createExport opens a temporary file beside the one to be written.
-func createExport(file string) (*os.File, error) {
-	return os.CreateTemp(filepath.Dir(file), exportPrefix+"*")
+// createBeside opens a temporary file beside the one to be written.
+func createBeside(file string) (*os.File, error) {
+	return os.CreateTemp(filepath.Dir(file), unfinishedPrefix+"*")
 }
 
 // exportTo writes the encoder of a job's checkpoint to a file, whole or not at all.
 func exportTo(ctx context.Context, job *sslctlv1.Job, file string, step *uint64) (done uint64, err error) {
-	t, err := createExport(file)
+	t, err := createBeside(file)
 	if err != nil {
-		return 0, fmt.Errorf("exporting to %s: %w: %w", file, errInput, withoutPath(err))
+		return 0, &inputError{fmt.Errorf("exporting to %s: %w; name a file in a folder that can be written", file, withoutPath(err))}
 	}
 	defer func() {
 		if err != nil {

@@ -47,7 +47,7 @@ type group struct {
 func (g *globals) startGroup(dir string, o upOptions) (started *group, err error) {
 	file, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
-		return nil, fmt.Errorf("making the log of this run: %w: %w", errInput, err)
+		return nil, &inputError{fmt.Errorf("making the log of this run: %w; name another --dir", err)}
 	}
 	gr := &group{logFile: file, stopWorkers: func() {}, stopHTTP: func() {}}
 	gr.failed, gr.fail = context.WithCancelCause(context.Background())
@@ -91,7 +91,7 @@ func checkBus(urls []string, log *zap.Logger) error {
 	defer cancel()
 	connection, err := bus.Connect(ctx, urls, "sslctl up", log, nil)
 	if err != nil {
-		return fmt.Errorf("%w: --nats: %w", errInput, err)
+		return &inputError{fmt.Errorf("--nats: %w", err)}
 	}
 	return bus.Close(connection, busWithin)
 }

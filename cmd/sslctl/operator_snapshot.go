@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"connectrpc.com/connect"
@@ -55,7 +54,7 @@ func runSnapshotSave(ctx context.Context, g *globals, file string) error {
 		return fmt.Errorf("verifying the snapshot received: %w", err)
 	}
 	if err := writeWhole(file, data); err != nil {
-		return fmt.Errorf("writing the snapshot to %s: %w: %w", file, errInput, err)
+		return &inputError{fmt.Errorf("writing the snapshot to %s: %w; name a file in a folder that can be written", file, withoutPath(err))}
 	}
 	return g.print(reportSnapshot(file, len(data), meta, s), func(w io.Writer, _ bool) {
 		fmt.Fprintf(w, "%s: cluster %s at index %d, %d jobs, %s\n", file, meta.Cluster, meta.Index, len(s.Jobs), bytesText(uint64(len(data))))
@@ -83,7 +82,7 @@ func (c *client) saveSnapshot(ctx context.Context) ([]byte, error) {
 
 // writeWhole writes a file that is there whole or not at all.
 func writeWhole(file string, data []byte) error {
-	t, err := os.CreateTemp(filepath.Dir(file), ".sslctl-new-*")
+	t, err := createBeside(file)
 	if err != nil {
 		return err
 	}
@@ -137,7 +136,7 @@ func runSnapshotInspect(g *globals, file string) error {
 func readSnapshot(file string) ([]byte, snapshot.Meta, *state.State, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return nil, snapshot.Meta{}, nil, fmt.Errorf("reading the snapshot: %w: %w", errInput, err)
+		return nil, snapshot.Meta{}, nil, &inputError{fmt.Errorf("reading the snapshot: %w", err)}
 	}
 	meta, s, err := snapshot.Read(bytes.NewReader(data))
 	if err != nil {

@@ -66,7 +66,7 @@ func runPlan(ctx context.Context, g *globals, file string, o planOptions) error 
 	}
 	v := job.Spec.Training.VirtualRanks
 	if o.workers > v {
-		return fmt.Errorf("%w: --workers is %d, the job has %d virtual ranks (spec.training.virtualRanks); more workers would be spares", errInput, o.workers, v)
+		return &inputError{fmt.Errorf("--workers is %d, the job has %d virtual ranks (spec.training.virtualRanks); more workers would be spares", o.workers, v)}
 	}
 	r := planReport{Job: job.Metadata.Name, Action: planOffline}
 	if !o.offline {

@@ -78,7 +78,7 @@ func runUp(ctx context.Context, g *globals, file string, o upOptions) error {
 		return err
 	}
 	if job.Spec.Workers.Min > o.workers {
-		return fmt.Errorf("%w: the job needs %d workers (spec.workers.min), --workers is %d; it would wait for ever", errInput, job.Spec.Workers.Min, o.workers)
+		return &inputError{fmt.Errorf("the job needs %d workers (spec.workers.min), --workers is %d; it would wait for ever", job.Spec.Workers.Min, o.workers)}
 	}
 	if err := checkExport(o.export); err != nil {
 		return err
@@ -86,7 +86,7 @@ func runUp(ctx context.Context, g *globals, file string, o upOptions) error {
 	run := "run-" + time.Now().UTC().Format("20060102-150405") + "-" + strings.ToLower(rand.Text()[:4])
 	dir := filepath.Join(o.dir, run)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("making the folder of this run: %w: %w", errInput, err)
+		return &inputError{fmt.Errorf("making the folder of this run: %w; name another --dir", err)}
 	}
 	job.Spec.Checkpoint.URI = strings.TrimRight(job.Spec.Checkpoint.URI, "/") + "/" + run
 
@@ -147,18 +147,18 @@ func checkExport(file string) error {
 		return nil
 	}
 	if s, err := os.Stat(file); err == nil && s.IsDir() {
-		return fmt.Errorf("%w: --export %s is a folder; expected a file", errInput, file)
+		return &inputError{fmt.Errorf("--export %s is a folder; expected a file", file)}
 	}
 	err := os.MkdirAll(filepath.Dir(file), 0o755)
 	var probe *os.File
 	if err == nil {
-		probe, err = createExport(file)
+		probe, err = createBeside(file)
 	}
 	if err == nil {
 		err = errors.Join(probe.Close(), os.Remove(probe.Name()))
 	}
 	if err != nil {
-		return fmt.Errorf("%w: --export %s cannot be written: %w; name a file in a folder that can", errInput, file, withoutPath(err))
+		return &inputError{fmt.Errorf("--export %s cannot be written: %w; name a file in a folder that can", file, withoutPath(err))}
 	}
 	return nil
 }
@@ -166,7 +166,7 @@ func checkExport(file string) error {
 // withoutPath is the reason alone of an error about a temporary file.
 func withoutPath(err error) error {
 	var at *fs.PathError
-	if errors.As(err, &at) && strings.HasPrefix(filepath.Base(at.Path), exportPrefix) {
+	if errors.As(err, &at) && strings.HasPrefix(filepath.Base(at.Path), unfinishedPrefix) {
 		return at.Err
 	}
 	return err

@@ -102,7 +102,7 @@ func TestUpFails(t *testing.T) {
 		t.Errorf("exit code %d, stdout %s, stderr %s", code, stdout, stderr)
 	}
 	code, stdout, stderr = sslctl("", "up", file, "--dir", dir, "--workers", "1", "--set", "spec.workers.min=2")
-	if code != 3 || stdout != "" || !strings.Contains(stderr, "it would wait for ever") {
+	if code != 3 || stdout != "" || !strings.HasPrefix(stderr, "sslctl: the job needs ") || !strings.Contains(stderr, "it would wait for ever") {
 		t.Errorf("exit code %d, stdout %s, stderr %s", code, stdout, stderr)
 	}
 	code, stdout, stderr = sslctl("", "up", file, "--dir", dir, "--nats", "nats://"+refused(t))

@@ -35,6 +35,9 @@ type s3 struct {
 func newS3(at location, o Options, stall time.Duration) (*s3, error) {
 	endpoint := cmp.Or(o.Endpoint, os.Getenv("AWS_ENDPOINT_URL_S3"), os.Getenv("AWS_ENDPOINT_URL"), "https://s3.amazonaws.com")
 	u, err := url.Parse(endpoint)
+	if err == nil && u.User != nil {
+		return nil, fmt.Errorf("%w: an endpoint of S3 holds no credentials; write http://host:port or https://host, and give them apart", ErrURI)
+	}
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || strings.Trim(u.Path, "/") != "" {
 		return nil, fmt.Errorf("%w: the endpoint is %q; write http://host:port or https://host (flag, job file or AWS_ENDPOINT_URL_S3)", ErrURI, endpoint)
 	}

@@ -76,6 +76,15 @@ func TestBucketNameThatCannotExist(t *testing.T) {
 	}
 }
 
+func TestCredentialsInAnAddressAreNotRepeated(t *testing.T) {
+	for uri, endpoint := range map[string]string{"s3://me:hunter2@store/a": "http://127.0.0.1:1", "s3://store/a": "http://me:hunter2@127.0.0.1:1"} {
+		_, err := blob.Open(t.Context(), uri, blob.Options{Endpoint: endpoint})
+		if !errors.Is(err, blob.ErrURI) || !strings.Contains(err.Error(), "holds no credentials") || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s at %s: %v", uri, endpoint, err)
+		}
+	}
+}
+
 func TestEndpointAndCredentialsFromTheEnvironment(t *testing.T) {
 	server := miniotest.Start(t, "store")
 	t.Setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")

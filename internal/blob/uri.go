@@ -31,6 +31,9 @@ func (l location) String() string {
 func parse(uri string) (location, error) {
 	if rest, ok := strings.CutPrefix(uri, schemeS3); ok {
 		bucket, prefix, _ := strings.Cut(rest, "/")
+		if strings.Contains(bucket, "@") {
+			return location{}, fmt.Errorf("%w: an address of S3 holds no credentials; write s3://bucket/prefix, and give them apart", ErrURI)
+		}
 		if bucket == "" {
 			return location{}, fmt.Errorf("%w: %q names no bucket; write s3://bucket/prefix", ErrURI, uri)
 		}

@@ -97,7 +97,11 @@ func (d *decoder) section(n *yaml.Node, v reflect.Value, path string) {
 		names[i] = f.Name
 	}
 	if n.Kind != yaml.MappingNode {
-		d.fail(d.place(n), path, "is "+describeNode(n), "a map with "+strings.Join(names, ", "), "")
+		is := describeNode(n)
+		if v.Type() == reflect.TypeFor[SecretRef]() {
+			is = "no map" // it may be the secret itself
+		}
+		d.fail(d.place(n), path, "is "+is, "a map with "+strings.Join(names, ", "), "")
 		return
 	}
 	seen, given := map[string]bool{}, map[string]bool{}
@@ -113,7 +117,7 @@ func (d *decoder) section(n *yaml.Node, v reflect.Value, path string) {
 		seen[key.Value] = true
 		i := slices.Index(names, key.Value)
 		if i < 0 && isCredential(key.Value) {
-			d.fail(d.place(key), at, "credentials never stand in a job file", "secretRef: {name: NAME}, and those of NAME on each worker (sslctl worker --help says where)", "")
+			d.fail(d.place(key), at, credentialGiven, credentialWanted, "")
 			continue
 		}
 		if i < 0 {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // ErrSecret is returned when a secretRef cannot be resolved on this machine.
@@ -87,7 +88,38 @@ func (r *SecretRef) environment() (access, secret string) {
 // credentials are names, in small letters and without hyphens and underscores, under which people write what a job file must not hold.
 var credentials = []string{"accesskey", "accesskeyid", "awsaccesskeyid", "secretkey", "secretaccesskey", "awssecretaccesskey", "sessiontoken", "password", "token", "secret", "credentials"}
 
+// What is said of a credential in a job file.
+const (
+	credentialGiven  = "credentials never stand in a job file"
+	credentialWanted = "secretRef: {name: NAME}, and those of NAME on each worker (sslctl worker --help says where)"
+)
+
 // isCredential tells whether a field of that name would hold a secret, which no error may repeat.
 func isCredential(name string) bool {
 	return slices.Contains(credentials, strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(name)))
+}
+
+// withoutCredentials is an override as errors may repeat it: without its value where that is, or holds, a secret.
+func withoutCredentials(override string) string {
+	path, value, _ := strings.Cut(override, "=")
+	secret := strings.Contains(value, "://") && strings.Contains(value, "@")
+	for name := range strings.FieldsFuncSeq(override, func(r rune) bool { return !isNameRune(r) }) {
+		secret = secret || isCredential(name) || strings.EqualFold(name, "secretRef")
+	}
+	if secret {
+		return path + "=…"
+	}
+	return override
+}
+
+// isNameRune tells whether r may be in the name of a field.
+func isNameRune(r rune) bool {
+	return r == '-' || r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r)
+}
+
+// holdsCredentials tells whether there is a user, or more, before the host of an address.
+func holdsCredentials(address string) bool {
+	scheme, rest, ok := strings.Cut(address, "://")
+	host, _, _ := strings.Cut(rest, "/")
+	return ok && scheme != "file" && strings.Contains(host, "@")
 }

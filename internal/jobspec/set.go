@@ -14,7 +14,7 @@ var indexSuffix = regexp.MustCompile(`\[(\d+)\]`)
 // override applies one "path=value" to the tree. The path's parts are separated by dots; elements of lists are numbered from 0, as
 // transforms[0] or transforms.0. The value is YAML. Sections on the way are made when they are missing.
 func (d *decoder) override(root *yaml.Node, override string, order int) {
-	p := place{file: "--set " + override, order: order}
+	p := place{file: "--set " + withoutCredentials(override), order: order}
 	path, text, ok := strings.Cut(override, "=")
 	if !ok || path == "" {
 		d.fail(p, "", "is not an override", "path=value, for example spec.training.epochs=1", "")

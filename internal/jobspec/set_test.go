@@ -49,6 +49,24 @@ func TestSetErrors(t *testing.T) {
 	}
 }
 
+// No error about an override repeats what may be a secret.
+func TestSetKeepsSecrets(t *testing.T) {
+	for set, want := range map[string]string{
+		"spec.dataset.secretKey=hunter2":                                     "--set spec.dataset.secretKey=…: spec.dataset.secretKey: credentials never stand in a job file",
+		"spec.dataset.secretKey={a: [hunter2":                                "--set spec.dataset.secretKey=…: spec.dataset.secretKey: the value is not YAML",
+		"spec.dataset={uri: s3://b/train.tar, SECRET_ACCESS_KEY: hunter2}":   "--set spec.dataset=…: spec.dataset.SECRET_ACCESS_KEY: credentials never",
+		"spec.dataset.secretRef=hunter2":                                     "--set spec.dataset.secretRef=…: spec.dataset.secretRef: is no map",
+		"spec.dataset.uri=s3://me:hunter2@b/train.tar":                       "--set spec.dataset.uri=…: spec.dataset.uri: credentials never",
+		"spec.checkpoint={uri: s3://b/c, endpoint: 'http://me:hunter2@h:1'}": "--set spec.checkpoint=…: spec.checkpoint.endpoint: credentials never",
+		"spec.dataset.token.x=hunter2":                                       "--set spec.dataset.token.x=…: ",
+	} {
+		_, err := Parse([]byte(valid), []string{set})
+		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("--set %s\n got %v\nwant %s", set, err, want)
+		}
+	}
+}
+
 func TestNearest(t *testing.T) {
 	names := []string{"epochs", "seed", "globalBatch", "virtualRanks"}
 	for got, want := range map[string]string{"epoch": "epochs", "sede": "seed", "globalbatch": "globalBatch", "virtual_ranks": "virtualRanks", "lr": "", "zzzzzz": ""} {

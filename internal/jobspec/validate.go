@@ -94,7 +94,15 @@ func checkURI(c *checker, path, uri string, a Access) {
 	if a.SecretRef != nil {
 		checkName(c, path+".secretRef.name", a.SecretRef.Name)
 	}
+	if holdsCredentials(a.Endpoint) {
+		c.fail(path+".endpoint", credentialGiven, credentialWanted)
+		return
+	}
 	if c.broken(path + ".uri") {
+		return
+	}
+	if holdsCredentials(uri) {
+		c.fail(path+".uri", credentialGiven, credentialWanted)
 		return
 	}
 	const expected = "s3://bucket/key or file:///path"

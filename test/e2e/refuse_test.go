@@ -196,7 +196,7 @@ func noTemporaryFiles(t testing.TB, folder string) {
 		if err != nil {
 			return err
 		}
-		for _, prefix := range []string{".sslctl-tmp-", ".sslctl-export-", ".new-"} {
+		for _, prefix := range []string{".sslctl-tmp-", ".sslctl-new-", ".new-"} {
 			if strings.HasPrefix(e.Name(), prefix) {
 				t.Errorf("a temporary file is left: %s", path)
 			}

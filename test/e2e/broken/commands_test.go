@@ -86,7 +86,7 @@ func (p printed) check(ts *testscript.TestScript, code string) {
 // leftovers fails for temporary files and for checkpoints below the script's folder.
 func leftovers(ts *testscript.TestScript) {
 	ts.Check(filepath.WalkDir(ts.MkAbs("."), func(path string, e fs.DirEntry, err error) error {
-		for _, prefix := range []string{".sslctl-tmp-", ".sslctl-export-", ".new-", "step-"} {
+		for _, prefix := range []string{".sslctl-tmp-", ".sslctl-new-", ".new-", "step-"} {
 			if err == nil && strings.HasPrefix(e.Name(), prefix) {
 				ts.Fatalf("%s is left", path)
 			}
