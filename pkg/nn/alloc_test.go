@@ -11,7 +11,7 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		options Options
-	}{{"resnet-tiny", small()}, {"thin basic", small()}, {"thin bottleneck", imagenet}} {
+	}{{"resnet-tiny", small()}, {"thin basic", small()}, {"thin bottleneck", imagenet}, {"thin transformer", small()}} {
 		m := buildThin(t, c.name, c.options)
 		x, dz, grad := drawn("images", 8, 16, 16, 1), drawn("upstream", 8, 64), make([]float32, len(m.Params().Data))
 		stats := make([]float32, len(m.Running().Data))

@@ -12,9 +12,9 @@ const Align = 128
 // Param is one named tensor of an Arena.
 type Param struct {
 	Name        string // as PyTorch names it: "layer1.0.conv1.weight"
-	Shape       []int  // convolutions (K, K, Cin, Cout), linear layers (out, in), all others (C)
+	Shape       []int  // convolutions (K, K, Cin, Cout), linear layers (out, in), tokens and positions (1, tokens, width), all others (C)
 	Offset, Len int    // its elements are Data[Offset : Offset+Len]
-	Decay       bool   // false for biases and norm parameters, which some recipes exclude from weight decay
+	Decay       bool   // false for biases, norm parameters, tokens and positions, which some recipes exclude from weight decay
 	Value       *tensor.Dense
 }
 

@@ -1,4 +1,4 @@
-// Package nn holds models with explicit forward and backward passes: convolutional and fully connected encoders with a projection head.
+// Package nn holds models with explicit forward and backward passes: convolutional, fully connected and transformer encoders with heads.
 //
 // A Model's parameters lie in one Arena, its running batch-norm statistics in another; gradients, optimizer state and collectives use
 // the parameters' layout. Every result is a function of the inputs and the parameters, to the bit within one numerics profile of
@@ -37,7 +37,7 @@ type Model struct {
 }
 
 // New builds a model by name (see Names) and draws its parameters: convolutions by Kaiming's normal rule over the fan-out, linear
-// layers as torch.nn.Linear, batch norms at the identity. Each draw depends on key, the parameter's name and the element's index. It
+// layers as torch.nn.Linear, vision transformers as timm's, norms at the identity. Each draw depends on key, the parameter's name and the element's index. It
 // returns ErrModel for a name that it does not know and ErrOptions for options out of range.
 func New(name string, o Options, key keyed.Key) (*Model, error) {
 	arch, err := find(name)
@@ -51,6 +51,11 @@ func New(name string, o Options, key keyed.Key) (*Model, error) {
 func (arch architecture) model(o Options, key keyed.Key) (*Model, error) {
 	if err := o.validate(); err != nil {
 		return nil, fmt.Errorf("building model %s: %w", arch.name, err)
+	}
+	if arch.fits != nil {
+		if err := arch.fits(o); err != nil {
+			return nil, fmt.Errorf("building model %s: %w", arch.name, err)
+		}
 	}
 	if o.BatchNormGroups == 0 {
 		o.BatchNormGroups = 1

@@ -9,14 +9,16 @@ import (
 type architecture struct {
 	name  string
 	build func(b *builder, o Options) (encoder sequence, features int)
+	fits  func(o Options) error // nil: takes all options that are valid by themselves
 }
 
 // architectures lists the encoders in order of name.
 var architectures = []architecture{
-	{"mlp", buildMLP},
-	{"resnet-tiny", buildResNetTiny},
-	{"resnet18", resNet18.build},
-	{"resnet50", resNet50.build},
+	{name: "mlp", build: buildMLP},
+	{name: "resnet-tiny", build: buildResNetTiny},
+	{name: "resnet18", build: resNet18.build},
+	{name: "resnet50", build: resNet50.build},
+	{name: "vit-tiny", build: viTTiny.build, fits: viTTiny.fits},
 }
 
 // Names lists the models that New knows.

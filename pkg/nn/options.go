@@ -22,6 +22,7 @@ const minSide = 8
 type Options struct {
 	InH, InW, InC int        // height, width (at least 8 each) and channels of the images
 	Stem          string     // of resnet18 and resnet50: StemCIFAR, which "" stands for, or StemImageNet
+	Patch         int        // of vit-tiny: side of the patches, which divides both sides of the images; 0 stands for DefaultPatch
 	Projector     *Projector // head that maps features to embeddings; nil: embeddings are the features
 	Predictor     *Predictor // head behind the projector, or behind the encoder where there is no projector; nil: none
 	// BatchNormGroups cuts every training batch into that many contiguous runs of equal size, each normalised by its own statistics;
@@ -56,6 +57,13 @@ func (p *Projector) layers() int {
 	return p.Layers
 }
 
+func (o Options) patch() int {
+	if o.Patch == 0 {
+		return DefaultPatch
+	}
+	return o.Patch
+}
+
 // validate reports every field out of range.
 func (o Options) validate() error {
 	var wrong []string
@@ -67,6 +75,7 @@ func (o Options) validate() error {
 	check(o.InH >= minSide && o.InW >= minSide, "images are %d×%d, expected at least %d×%d", o.InH, o.InW, minSide, minSide)
 	check(o.InC >= 1, "images have %d channels, expected 1 or more", o.InC)
 	check(o.Stem == "" || o.Stem == StemCIFAR || o.Stem == StemImageNet, "stem %q, expected %s or %s", o.Stem, StemCIFAR, StemImageNet)
+	check(o.Patch >= 0, "patches of %d, expected 1 or more", o.Patch)
 	check(o.BatchNormGroups >= 0, "batch norm in %d groups, expected 1 or more", o.BatchNormGroups)
 	head := func(name string, p *Projector) {
 		check(p.Layers >= 0, "%s of %d layers, expected 1 or more", name, p.Layers)

@@ -195,6 +195,8 @@ func (r *plain) forward(name string, images *tensor.Dense) (features, z maps) {
 	case "resnet-tiny":
 		x = r.norm("bn1", r.conv("conv1", x, 2)).relu()
 		x = r.block("layer2.0", r.block("layer1.0", x, 2), 2).pooled()
+	case "thin transformer":
+		x = r.transformer(x, 3)
 	default:
 		x = r.resNet(x)
 	}

@@ -6,14 +6,14 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// CheckBatch says whether Forward takes images of this shape: (B, InH, InW, InC) with B ≥ 1. In training, batch-norm groups must divide B and
-// leave each group at least two samples, since a channel of one value has no variance. The error wraps ErrBatch.
+// CheckBatch says whether Forward takes images of this shape: (B, InH, InW, InC) with B ≥ 1. In training of a model
+// with batch norm, its groups must divide B and leave each group at least two samples, since a channel of one value has no variance. The error wraps ErrBatch.
 func (m *Model) CheckBatch(shape tensor.Shape, train bool) error {
 	o := &m.options
 	if len(shape) != 4 || shape[0] < 1 || shape[1] != o.InH || shape[2] != o.InW || shape[3] != o.InC {
 		return fmt.Errorf("%w: images are %v, %s expects (B, %d, %d, %d)", ErrBatch, shape.Clone(), m.arch.name, o.InH, o.InW, o.InC)
 	}
-	if n, g := shape[0], o.BatchNormGroups; train && (n%g != 0 || n/g < 2) {
+	if n, g := shape[0], o.BatchNormGroups; train && len(m.norms) > 0 && (n%g != 0 || n/g < 2) {
 		return fmt.Errorf("%w: %d samples in %d batch-norm groups, expected a multiple of %d with at least 2 samples a group", ErrBatch, n, g, g)
 	}
 	return nil

@@ -126,7 +126,15 @@ DATA expConstants<>+400(SB)/4, $0x3f800000
 DATA expConstants<>+404(SB)/4, $0x3f800000
 DATA expConstants<>+408(SB)/4, $0x3f800000
 DATA expConstants<>+412(SB)/4, $0x3f800000
-GLOBL expConstants<>(SB), RODATA|NOPTR, $416
+DATA expConstants<>+416(SB)/4, $0x3f800000
+DATA expConstants<>+420(SB)/4, $0x3f800000
+DATA expConstants<>+424(SB)/4, $0x3f800000
+DATA expConstants<>+428(SB)/4, $0x3f800000
+DATA expConstants<>+432(SB)/4, $0x3f800000
+DATA expConstants<>+436(SB)/4, $0x3f800000
+DATA expConstants<>+440(SB)/4, $0x3f800000
+DATA expConstants<>+444(SB)/4, $0x3f800000
+GLOBL expConstants<>(SB), RODATA|NOPTR, $448
 
 // func expBlockAVX2(dst *float32, x *float32, n int, shift float32) float32
 // Requires: AVX, AVX2, FMA3, SSE
@@ -157,7 +165,7 @@ loop:
 	VFMADD213PS  expConstants<>+320(SB), Y2, Y4
 	VFMADD213PS  expConstants<>+352(SB), Y2, Y4
 	VFMADD213PS  expConstants<>+384(SB), Y2, Y4
-	VFMADD213PS  expConstants<>+384(SB), Y2, Y4
+	VFMADD213PS  expConstants<>+416(SB), Y2, Y4
 	VCVTPS2DQ    Y3, Y3
 	VPSRAD       $0x01, Y3, Y2
 	VPSUBD       Y2, Y3, Y3
@@ -198,7 +206,7 @@ tail:
 	VFMADD213PS  expConstants<>+320(SB), Y3, Y4
 	VFMADD213PS  expConstants<>+352(SB), Y3, Y4
 	VFMADD213PS  expConstants<>+384(SB), Y3, Y4
-	VFMADD213PS  expConstants<>+384(SB), Y3, Y4
+	VFMADD213PS  expConstants<>+416(SB), Y3, Y4
 	VCVTPS2DQ    Y0, Y0
 	VPSRAD       $0x01, Y0, Y3
 	VPSUBD       Y3, Y0, Y0

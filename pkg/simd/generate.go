@@ -5,3 +5,4 @@ package simd
 //go:generate go run ./internal/gen -set vector -pkg simd -out vector_amd64.s -stubs vector_stubs_amd64.go
 //go:generate go run ./internal/gen -set exp -pkg simd -out exp_amd64.s -stubs exp_stubs_amd64.go
 //go:generate go run ./internal/gen -set column -pkg simd -out column_amd64.s -stubs column_stubs_amd64.go
+//go:generate go run ./internal/gen -set gelu -pkg simd -out gelu_amd64.s -stubs gelu_stubs_amd64.go

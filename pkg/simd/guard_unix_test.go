@@ -80,6 +80,9 @@ func TestGuardVectorKernels(t *testing.T) {
 			ReLUBackward(z, x, y)
 			Exp(z, x)
 			ExpSum(z, x, 1)
+			Blend(z, x, y, 1, 2, 3)
+			GELU(z, y, x)
+			GELUTanh(z, y, x)
 		}
 	})
 }
@@ -97,6 +100,11 @@ func TestGuardColumnKernels(t *testing.T) {
 				ScaleShift(z, x, a, b, rows, cols)
 				AddRow(z, a, rows, cols)
 				Affine2(z, x, y, a, b, c, rows, cols)
+				inv := g.floats(rows, 8)
+				LayerNorm(z, y, inv, x, a, b, rows, cols, 1)
+				LayerNormBackward(z, x, y, inv, a, rows, cols)
+				Softmax(z, rows, cols)
+				SoftmaxBackward(y, z, rows, cols)
 			}
 		}
 	})

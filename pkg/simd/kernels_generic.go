@@ -30,6 +30,9 @@ func sumBlock(x []float32) float32               { return sumBlockPortable(x) }
 func maxOf(x []float32) float32                  { return maxOfPortable(x) }
 func relu(y, x []float32)                        { reluPortable(y, x) }
 func reluBackward(dx, dy, y []float32)           { reluBackwardPortable(dx, dy, y) }
+func gelu(y, slope, x []float32)                 { geluPortable(y, slope, x) }
+func geluTanh(y, slope, x []float32)             { geluTanhPortable(y, slope, x) }
+func blend(dst, x, y []float32, a, b, c float32) { blendPortable(dst, x, y, a, b, c) }
 func expBlock(dst, x []float32, shift float32) float32 {
 	return expBlockPortable(dst, x, shift)
 }

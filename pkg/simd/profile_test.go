@@ -2,6 +2,7 @@ package simd
 
 import (
 	"encoding/binary"
+	"hash"
 	"hash/fnv"
 	"math"
 	"os"
@@ -20,16 +21,21 @@ func plain(n int, seed uint32) []float32 {
 	return s
 }
 
+// digest hashes the bits of numbers.
+type digest struct{ hash.Hash64 }
+
+func (d digest) add(s ...float32) {
+	for _, v := range s {
+		var word [4]byte
+		binary.LittleEndian.PutUint32(word[:], math.Float32bits(v))
+		d.Write(word[:])
+	}
+}
+
 // arithmeticDigest hashes results of all kernels whose sums have an order.
 func arithmeticDigest() uint64 {
-	h := fnv.New64a()
-	add := func(s ...float32) {
-		for _, v := range s {
-			var word [4]byte
-			binary.LittleEndian.PutUint32(word[:], math.Float32bits(v))
-			h.Write(word[:])
-		}
-	}
+	h := digest{fnv.New64a()}
+	add := h.add
 	const m, n, k = 19, 35, 530
 	a, b, c := plain(m*k, 1), plain(n*k, 2), plain(m*n, 3)
 	for flags := range 4 {
@@ -75,6 +81,30 @@ func arithmeticDigest() uint64 {
 	return h.Sum64()
 }
 
+// layerDigest hashes results of the kernels of transformers.
+func layerDigest() uint64 {
+	const rows, cols = 9, 77
+	x, y, dy, gamma, beta, inv := plain(rows*cols, 1), plain(rows*cols, 2), plain(rows*cols, 3), plain(cols, 4), plain(cols, 5), make([]float32, rows)
+	h := digest{fnv.New64a()}
+	Scale(x, 6)
+	for _, kernel := range []func(y, slope, x []float32){GELU, GELUTanh} {
+		kernel(y, dy, x)
+		h.add(y...)
+		h.add(dy...)
+	}
+	LayerNorm(y, x, inv, x, gamma, beta, rows, cols, 1e-6)
+	h.add(y...)
+	LayerNormBackward(dy, dy, x, inv, gamma, rows, cols)
+	h.add(dy...)
+	Softmax(y, rows, cols)
+	SoftmaxBackward(dy, y, rows, cols)
+	Blend(x, y, dy, 0.3, 0.7, 0.1)
+	h.add(y...)
+	h.add(dy...)
+	h.add(x...)
+	return h.Sum64()
+}
+
 // A change of these digests is a change of the arithmetic: it needs a new version in the profile's name.
 func TestProfileNamesTheArithmetic(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
@@ -84,6 +114,13 @@ func TestProfileNamesTheArithmetic(t *testing.T) {
 		}[Profile()]
 		if got := arithmeticDigest(); got != want {
 			t.Errorf("profile %s computes %#x, want %#x", Profile(), got, want)
+		}
+		want = map[string]uint64{
+			profileFMA:      0xf04cf99d1112ba1b,
+			profilePortable: 0xd4906941b7dbd487,
+		}[Profile()]
+		if got := layerDigest(); got != want {
+			t.Errorf("profile %s computes %#x in the layers of transformers, want %#x", Profile(), got, want)
 		}
 	})
 }

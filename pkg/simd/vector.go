@@ -33,6 +33,13 @@ func Axpy(dst []float32, a float32, x []float32) {
 // Scale computes dst[i] *= a.
 func Scale(dst []float32, a float32) { scale(dst, a) }
 
+// Blend computes dst[i] = (x[i]·a + y[i]·b) + c over all of x, in the order x·a + (y·b + c); dst may be x or y.
+func Blend(dst, x, y []float32, a, b, c float32) {
+	wantLen("Blend", "dst", dst, len(x))
+	wantLen("Blend", "y", y, len(x))
+	blend(dst[:len(x)], x, y[:len(x)], a, b, c)
+}
+
 // Dot returns Σ x[i]·y[i] over all of x. Element i is summed in lane i mod 32 of its run of 4096 elements.
 func Dot(x, y []float32) float32 {
 	wantLen("Dot", "y", y, len(x))

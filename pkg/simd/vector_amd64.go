@@ -32,6 +32,14 @@ func scale(dst []float32, a float32) {
 	scaleAVX2(at(dst), a, len(dst))
 }
 
+func blend(dst, x, y []float32, a, b, c float32) {
+	if !vectorised {
+		blendPortable(dst, x, y, a, b, c)
+		return
+	}
+	blendAVX2(at(dst), at(x), at(y), a, b, c, len(x))
+}
+
 func dotBlock(x, y []float32) float32 {
 	if !vectorised {
 		return dotBlockPortable(x, y)

@@ -261,6 +261,76 @@ done:
 	VZEROUPPER
 	RET
 
+// func blendAVX2(dst *float32, x *float32, y *float32, a float32, b float32, c float32, n int)
+// Requires: AVX, FMA3
+TEXT ·blendAVX2(SB), NOSPLIT, $0-48
+	VBROADCASTSS a+24(FP), Y0
+	VBROADCASTSS b+28(FP), Y1
+	VBROADCASTSS c+32(FP), Y2
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         n+40(FP), BX
+	XORQ         SI, SI
+	SUBQ         $0x00000020, BX
+	JL           few
+
+many:
+	VMOVUPS     (CX)(SI*1), Y3
+	VMOVUPS     (DX)(SI*1), Y4
+	VFMADD213PS Y2, Y1, Y4
+	VFMADD231PS Y3, Y0, Y4
+	VMOVUPS     Y4, (AX)(SI*1)
+	VMOVUPS     32(CX)(SI*1), Y3
+	VMOVUPS     32(DX)(SI*1), Y4
+	VFMADD213PS Y2, Y1, Y4
+	VFMADD231PS Y3, Y0, Y4
+	VMOVUPS     Y4, 32(AX)(SI*1)
+	VMOVUPS     64(CX)(SI*1), Y3
+	VMOVUPS     64(DX)(SI*1), Y4
+	VFMADD213PS Y2, Y1, Y4
+	VFMADD231PS Y3, Y0, Y4
+	VMOVUPS     Y4, 64(AX)(SI*1)
+	VMOVUPS     96(CX)(SI*1), Y3
+	VMOVUPS     96(DX)(SI*1), Y4
+	VFMADD213PS Y2, Y1, Y4
+	VFMADD231PS Y3, Y0, Y4
+	VMOVUPS     Y4, 96(AX)(SI*1)
+	ADDQ        $0x00000080, SI
+	SUBQ        $0x00000020, BX
+	JGE         many
+
+few:
+	ADDQ $0x00000018, BX
+	JL   tail
+
+one:
+	VMOVUPS     (CX)(SI*1), Y3
+	VMOVUPS     (DX)(SI*1), Y4
+	VFMADD213PS Y2, Y1, Y4
+	VFMADD231PS Y3, Y0, Y4
+	VMOVUPS     Y4, (AX)(SI*1)
+	ADDQ        $0x00000020, SI
+	SUBQ        $0x00000008, BX
+	JGE         one
+
+tail:
+	ADDQ        $0x00000008, BX
+	JZ          done
+	LEAQ        laneMasks<>+32(SB), DI
+	SHLQ        $0x02, BX
+	SUBQ        BX, DI
+	VMOVUPS     (DI), Y3
+	VMASKMOVPS  (CX)(SI*1), Y3, Y4
+	VMASKMOVPS  (DX)(SI*1), Y3, Y5
+	VFMADD213PS Y2, Y1, Y5
+	VFMADD231PS Y4, Y0, Y5
+	VMASKMOVPS  Y5, Y3, (AX)(SI*1)
+
+done:
+	VZEROUPPER
+	RET
+
 // func reluAVX2(y *float32, x *float32, n int)
 // Requires: AVX
 TEXT ·reluAVX2(SB), NOSPLIT, $0-24

@@ -26,6 +26,12 @@ func scalePortable(dst []float32, a float32) {
 	}
 }
 
+func blendPortable(dst, x, y []float32, a, b, c float32) {
+	for i, v := range x {
+		dst[i] = float32(v*a) + (float32(y[i]*b) + c)
+	}
+}
+
 // sumLanes adds 32 partial sums in the order of the vector registers: four registers in pairs, then halves, quarters, neighbours.
 func sumLanes(lanes *[32]float32) float32 {
 	var v [8]float32

@@ -24,6 +24,11 @@ func axpyAVX2(dst *float32, a float32, x *float32, n int)
 //go:noescape
 func scaleAVX2(dst *float32, a float32, n int)
 
+// blendAVX2 is blendPortable over n elements.
+//
+//go:noescape
+func blendAVX2(dst *float32, x *float32, y *float32, a float32, b float32, c float32, n int)
+
 // reluAVX2 is reluPortable over n elements.
 //
 //go:noescape

@@ -17,6 +17,7 @@ var sets = map[string]func(){
 	"pack":   packKernels,
 	"vector": vectorKernels,
 	"exp":    expKernels,
+	"gelu":   geluKernels,
 	"column": columnKernels,
 }
 

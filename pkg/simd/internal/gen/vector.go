@@ -11,29 +11,34 @@ import (
 
 func vectorKernels() {
 	masks := laneMasks()
-	elementwise(masks, "addTo", "dst, x *float32", []string{"dst", "x"}, "", func(in []VecVirtual, _ VecVirtual) VecVirtual {
+	elementwise(masks, "addTo", "dst, x *float32", []string{"dst", "x"}, nil, func(in, _ []VecVirtual) VecVirtual {
 		VADDPS(in[1], in[0], in[0])
 		return in[0]
 	})
-	elementwise(masks, "mulBy", "dst, x *float32", []string{"dst", "x"}, "", func(in []VecVirtual, _ VecVirtual) VecVirtual {
+	elementwise(masks, "mulBy", "dst, x *float32", []string{"dst", "x"}, nil, func(in, _ []VecVirtual) VecVirtual {
 		VMULPS(in[1], in[0], in[0])
 		return in[0]
 	})
-	elementwise(masks, "axpy", "dst *float32, a float32, x *float32", []string{"dst", "x"}, "a", func(in []VecVirtual, a VecVirtual) VecVirtual {
-		VFMADD231PS(in[1], a, in[0])
+	elementwise(masks, "axpy", "dst *float32, a float32, x *float32", []string{"dst", "x"}, []string{"a"}, func(in, s []VecVirtual) VecVirtual {
+		VFMADD231PS(in[1], s[0], in[0])
 		return in[0]
 	})
-	elementwise(masks, "scale", "dst *float32, a float32", []string{"dst"}, "a", func(in []VecVirtual, a VecVirtual) VecVirtual {
-		VMULPS(a, in[0], in[0])
+	elementwise(masks, "scale", "dst *float32, a float32", []string{"dst"}, []string{"a"}, func(in, s []VecVirtual) VecVirtual {
+		VMULPS(s[0], in[0], in[0])
 		return in[0]
 	})
-	elementwise(masks, "relu", "y, x *float32", []string{"x"}, "", func(in []VecVirtual, _ VecVirtual) VecVirtual {
+	elementwise(masks, "blend", "dst, x, y *float32, a, b, c float32", []string{"x", "y"}, []string{"a", "b", "c"}, func(in, s []VecVirtual) VecVirtual {
+		VFMADD213PS(s[2], s[1], in[1])
+		VFMADD231PS(in[0], s[0], in[1])
+		return in[1]
+	})
+	elementwise(masks, "relu", "y, x *float32", []string{"x"}, nil, func(in, _ []VecVirtual) VecVirtual {
 		zero := YMM()
 		VXORPS(zero, zero, zero)
 		VMAXPS(in[0], zero, in[0]) // the second source is returned for NaN and for two zeros: x
 		return in[0]
 	})
-	elementwise(masks, "reluBackward", "dx, dy, y *float32", []string{"dy", "y"}, "", func(in []VecVirtual, _ VecVirtual) VecVirtual {
+	elementwise(masks, "reluBackward", "dx, dy, y *float32", []string{"dy", "y"}, nil, func(in, _ []VecVirtual) VecVirtual {
 		zero := YMM()
 		VXORPS(zero, zero, zero)
 		VCMPPS(U8(greaterThan), zero, in[1], in[1])
@@ -47,14 +52,14 @@ func vectorKernels() {
 
 const greaterThan = 0x1e // VCMPPS predicate: ordered, quiet
 
-// elementwise writes a kernel that computes its first parameter from the inputs, element by element.
-func elementwise(masks Mem, name, params string, inputs []string, scalar string, body func(in []VecVirtual, scalar VecVirtual) VecVirtual) {
+// elementwise writes a kernel that computes its first parameter from the inputs and scalars, element by element.
+func elementwise(masks Mem, name, params string, inputs, scalars []string, body func(in, scalars []VecVirtual) VecVirtual) {
 	TEXT(name+"AVX2", attr.NOSPLIT, "func("+params+", n int)")
 	Doc(name + "AVX2 is " + name + "Portable over n elements.")
 	Pragma("noescape")
-	var s VecVirtual
-	if scalar != "" {
-		s = broadcast(scalar)
+	var s []VecVirtual
+	for _, p := range scalars {
+		s = append(s, broadcast(p))
 	}
 	dst := pointerAt(0)
 	in := make([]Mem, len(inputs))
