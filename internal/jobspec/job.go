@@ -196,6 +196,8 @@ type Model struct {
 	// What comes before the residual blocks: cifar, a 3×3 convolution that keeps the size of small images; imagenet, a 7×7 convolution and
 	// a maximum that quarter it.
 	Stem string `yaml:"stem" default:"cifar" enum:"cifar,imagenet" only:"name=resnet18|resnet50"`
+	// Side of the square patches that become tokens; it divides model.image.height and width.
+	Patch int `yaml:"patch" default:"4" range:"[1,1024]" unit:"pixels" only:"name=vit-tiny"`
 	// What the encoder sees.
 	Image Image `yaml:"image"`
 	// The head that the objective sees. It is not exported.

@@ -22,6 +22,7 @@ var models = []ModelInfo{
 	{Name: "resnet-tiny", BatchNorm: true},
 	{Name: "resnet18", BatchNorm: true},
 	{Name: "resnet50", BatchNorm: true},
+	{Name: "vit-tiny", BatchNorm: false},
 	{Name: "mlp", BatchNorm: true},
 }
 

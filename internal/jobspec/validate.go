@@ -54,6 +54,7 @@ func (j *Job) validate(c *checker) {
 	s := &j.Spec
 	s.checkPlaces(c)
 	s.checkBatch(c)
+	s.checkModel(c)
 	s.checkTransforms(c)
 	s.checkTask(c)
 	s.checkOptimizer(c)
@@ -183,6 +184,18 @@ func (s *Spec) checkMicroBatch(c *checker) {
 		c.fail("spec.training.globalBatch", fmt.Sprintf("gives a batch-norm group %d sample", micro/groups),
 			fmt.Sprintf("at least %d, two samples for each of %d virtual ranks × %d groups",
 				2*s.Training.VirtualRanks*groups, s.Training.VirtualRanks, groups))
+	}
+}
+
+// checkModel checks that the patches cover the images.
+func (s *Spec) checkModel(c *checker) {
+	m := s.Model
+	if m.Name != "vit-tiny" || c.broken("spec.model.name", "spec.model.patch", "spec.model.image") {
+		return
+	}
+	if m.Image.Height%m.Patch != 0 || m.Image.Width%m.Patch != 0 {
+		c.fail("spec.model.patch", fmt.Sprintf("is %d, which does not divide the %d×%d image", m.Patch, m.Image.Height, m.Image.Width),
+			"a divisor of spec.model.image.height and width")
 	}
 }
 

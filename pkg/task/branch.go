@@ -88,11 +88,19 @@ func (b *trainedBranch) group() ParameterGroup {
 }
 
 // sumStatistics adds the batch statistics of the branches' last forward passes over all virtual ranks, in one collective. It comes before
-// the update, so that a NaN in them skips the step too; observe takes the sum when the step cannot be skipped any more.
+// the update, so that a NaN in them skips the step too; observe takes the sum when the step cannot be skipped any more. Branches without
+// batch norm have nothing to add.
 func sumStatistics(ctx context.Context, g Group, branches ...*branch) ([]float32, error) {
+	total := 0
+	for _, b := range branches {
+		total += len(b.model.Running().Data)
+	}
+	if total == 0 {
+		return nil, nil
+	}
 	own := make([]*tensor.Dense, len(branches[0].runs))
 	for i := range own {
-		var all []float32
+		all := make([]float32, 0, total)
 		for _, b := range branches {
 			all = append(all, b.runs[i].statistics...)
 		}

@@ -24,6 +24,7 @@ func TestEveryModelTrainsToTheSameBits(t *testing.T) {
 	for name, projector := range map[string]nn.Projector{
 		"resnet18": {Hidden: 16, Out: 8, BatchNorm: true},
 		"resnet50": {Hidden: 16, Out: 8, BatchNorm: true},
+		"vit-tiny": {Hidden: 16, Out: 8}, // no batch norm at all
 	} {
 		t.Run(name, func(t *testing.T) {
 			start, err := nn.New(name, nn.Options{InH: side, InW: side, InC: 1, Projector: &projector}, keyed.New(3))
