@@ -20,56 +20,80 @@ func (c curve) until(x float64) curve {
 	return c
 }
 
-// bars are the heights of a column, in eighths.
-var bars = []rune(" ▁▂▃▄▅▆▇█")
+// Braille characters have two columns of four dots.
+const (
+	braille    = 0x2800
+	dotsAcross = 2
+	dotsDown   = 4
+)
 
-// plot draws a curve as columns: width by height cells, the last line the scale of x, with the scale of y at the left. The least value is a column of an
-// eighth, so that it can be told from none.
-func (c curve) plot(width, height int, format string) []string {
+// dots are the bits of a braille character's dots, by row and column.
+var dots = [dotsDown][dotsAcross]rune{{0x01, 0x08}, {0x02, 0x10}, {0x04, 0x20}, {0x40, 0x80}}
+
+// plot draws a curve as a line, in width by height cells, with the greatest and the least value at the left. It is nil where there is no value.
+func (c curve) plot(width, height int, label func(float64) string) []string {
 	low, high := math.Inf(1), math.Inf(-1)
 	for _, p := range c {
-		if !math.IsNaN(p.y) && !math.IsInf(p.y, 0) {
+		if finite(p.y) {
 			low, high = min(low, p.y), max(high, p.y)
 		}
 	}
 	if low > high {
-		return append([]string{"no values yet"}, make([]string, max(0, height-1))...)
+		return nil
 	}
-	top, bottom := fmt.Sprintf(format, high), fmt.Sprintf(format, low)
+	top, bottom := label(high), label(low)
 	margin := max(len(top), len(bottom))
-	values := c.columns(max(1, width-margin-1))
+	cells := drawLine(c.columns(dotsAcross*max(1, width-margin-1)), low, high, height)
 	lines := make([]string, height)
 	for row := range height {
-		label := ""
+		text := ""
 		switch row {
 		case 0:
-			label = top
+			text = top
 		case height - 1:
-			label = bottom
+			text = bottom
 		}
-		var b strings.Builder
-		fmt.Fprintf(&b, "%*s ", margin, label)
-		for _, v := range values {
-			b.WriteRune(cell(v, low, high, height-1-row, height))
-		}
-		lines[row] = strings.TrimRight(b.String(), " ")
+		lines[row] = strings.TrimRight(fmt.Sprintf("%*s %s", margin, text, string(cells[row])), " ")
 	}
 	return lines
 }
 
-// cell is the part of a column of value v in a row, counted from below.
-func cell(v, low, high float64, row, height int) rune {
-	if math.IsNaN(v) {
-		return ' '
+// drawLine joins values, one in each column of dots, by a line in rows of braille characters.
+func drawLine(values []float64, low, high float64, rows int) [][]rune {
+	cells := make([][]rune, rows)
+	for i := range cells {
+		cells[i] = []rune(strings.Repeat(" ", (len(values)+1)/dotsAcross))
 	}
-	eighths := 1
-	if high > low {
-		eighths += int(math.Round((v - low) / (high - low) * float64(8*height-1)))
+	last := rows*dotsDown - 1
+	before := -1
+	for x, v := range values {
+		if math.IsNaN(v) {
+			continue
+		}
+		y := last / 2
+		if high > low {
+			y = int(math.Round((high - v) / (high - low) * float64(last)))
+		}
+		from, to := y, y
+		switch {
+		case before >= 0 && before < y-1:
+			from = before + 1
+		case before > y+1:
+			to = before - 1
+		}
+		for at := from; at <= to; at++ {
+			cell := &cells[at/dotsDown][x/dotsAcross]
+			if *cell == ' ' {
+				*cell = braille
+			}
+			*cell |= dots[at%dotsDown][x%dotsAcross]
+		}
+		before = y
 	}
-	return bars[max(0, min(8, eighths-8*row))]
+	return cells
 }
 
-// columns are the mean values in n equal parts of x, NaN where there is none and none before.
+// columns are the mean values in n equal parts of x, and where a part has none what a straight line between its neighbours has.
 func (c curve) columns(n int) []float64 {
 	if len(c) == 0 || n == 0 {
 		return nil
@@ -81,17 +105,24 @@ func (c curve) columns(n int) []float64 {
 		if last > first {
 			i = min(n-1, int((p.x-first)/(last-first)*float64(n)))
 		}
-		if !math.IsNaN(p.y) && !math.IsInf(p.y, 0) {
+		if finite(p.y) {
 			sums[i] += p.y
 			counts[i]++
 		}
 	}
-	out, before := make([]float64, n), math.NaN()
+	out, before := make([]float64, n), -1
 	for i := range out {
-		if counts[i] > 0 {
-			before = sums[i] / float64(counts[i])
+		out[i] = math.NaN()
+		if counts[i] == 0 {
+			continue
 		}
-		out[i] = before
+		out[i] = sums[i] / float64(counts[i])
+		for k := before + 1; before >= 0 && k < i; k++ {
+			out[k] = out[before] + (out[i]-out[before])*float64(k-before)/float64(i-before)
+		}
+		before = i
 	}
 	return out
 }
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -17,7 +18,8 @@ func newWatchCommand(g *globals) *cobra.Command {
 		Use:   "watch [JOB]",
 		Short: "Watch the cluster on the whole screen: jobs, workers, curves, shards, events",
 		Long: `Draws the cluster on the whole terminal and renews it twice a second: coordinators, jobs, workers, and of one job its progress, the curves of its
-loss and kNN accuracy, who owns which virtual ranks, bank shards and data shards, and what has happened. The arrows choose the job, q ends it.
+loss and kNN accuracy, who owns which virtual ranks, bank shards and data shards, and what has happened. Jobs that workers are at come first, then
+those that wait, then those that have ended, the newest first. The arrows choose the job; until then, and without JOB, it is one that runs. q ends it.
 
 NO_COLOR=1 draws without colours. Where standard output is no terminal, sslctl status --watch prints the same figures, and sslctl events --follow
 and sslctl logs --follow what happens.`,
@@ -53,9 +55,9 @@ func runWatch(ctx context.Context, g *globals, name string) error {
 		if err != nil {
 			return err
 		}
-		m.chosen = job.Uid
+		m.chosen, m.picked = job.Uid, true
 	}
-	if m.seen, err = look(ctx, c, m.chosen, true); err != nil { // what is wrong from the first is an error, not a screen
+	if m.seen, err = look(ctx, c, m.chosen, m.picked, m.of); err != nil { // what is wrong from the first is an error, not a screen
 		return err
 	}
 	m = m.saw(m.seen)
@@ -70,25 +72,25 @@ func runWatch(ctx context.Context, g *globals, name string) error {
 type seen struct {
 	at      time.Time
 	cluster *sslctlv1.GetClusterResponse
-	jobs    []*sslctlv1.Job // the newest first
+	jobs    []*sslctlv1.Job // those that workers are at, then those that wait, then the ended ones; the newest first
 	job     *sslctlv1.Job   // the chosen one, with its shards; nil: there is none
+	ledger  bool            // the job has its ledger
 	events  []*sslctlv1.Event
 }
 
-// look asks for all that is drawn; see choose for the job. Its ledger comes only where wanted, since that may be long.
-func look(ctx context.Context, c *client, uid string, ledger bool) (s seen, err error) {
+// look asks for all that is drawn; see choose for the job. Its ledger, which may be long, comes only for another job than the one with the UID of.
+func look(ctx context.Context, c *client, uid string, picked bool, of string) (s seen, err error) {
 	if s.cluster, err = c.getCluster(ctx); err != nil {
 		return s, err
 	}
-	jobs, err := c.list(ctx)
-	if err != nil {
+	if s.jobs, err = c.list(ctx); err != nil {
 		return s, err
 	}
-	for i := len(jobs) - 1; i >= 0; i-- {
-		s.jobs = append(s.jobs, jobs[i])
-	}
-	if chosen := choose(s.jobs, uid); chosen != nil {
-		if s.job, err = c.get(ctx, &sslctlv1.GetRequest{Job: chosen.Uid, Wide: true, Ledger: ledger}); err != nil {
+	slices.Reverse(s.jobs)
+	slices.SortStableFunc(s.jobs, func(a, b *sslctlv1.Job) int { return cmp.Compare(place(a), place(b)) })
+	if chosen := choose(s.jobs, uid, picked); chosen != nil {
+		s.ledger = chosen.Uid != of
+		if s.job, err = c.get(ctx, &sslctlv1.GetRequest{Job: chosen.Uid, Wide: true, Ledger: s.ledger}); err != nil {
 			return s, err
 		}
 	}
@@ -97,19 +99,33 @@ func look(ctx context.Context, c *client, uid string, ledger bool) (s seen, err 
 	return s, err
 }
 
-// choose is the job with the UID, or else the newest that has workers, or has not ended, or else the newest.
-func choose(jobs []*sslctlv1.Job, uid string) *sslctlv1.Job {
-	for _, good := range []func(*sslctlv1.Job) bool{
-		func(j *sslctlv1.Job) bool { return j.Uid == uid },
-		func(j *sslctlv1.Job) bool { return !ended(j.State) && len(j.Members) > 0 },
-		func(j *sslctlv1.Job) bool { return !ended(j.State) },
-		func(*sslctlv1.Job) bool { return true },
-	} {
-		if i := slices.IndexFunc(jobs, good); i >= 0 {
-			return jobs[i]
-		}
+// active tells whether workers are at a job in this state.
+func active(s sslctlv1.JobState) bool {
+	return s == sslctlv1.JobState_JOB_STATE_STARTING || s == sslctlv1.JobState_JOB_STATE_RUNNING || s == sslctlv1.JobState_JOB_STATE_PAUSING
+}
+
+// place is where a job stands among the others: those that workers are at, those that wait, those that have ended.
+func place(j *sslctlv1.Job) int {
+	switch {
+	case active(j.State):
+		return 0
+	case !ended(j.State):
+		return 1
 	}
-	return nil
+	return 2
+}
+
+// choose is the job with the UID while somebody has picked it or it has not ended, or else the first that has not, of jobs in order of place. If all
+// have ended it is the one with the UID, or else the first.
+func choose(jobs []*sslctlv1.Job, uid string, picked bool) *sslctlv1.Job {
+	if len(jobs) == 0 {
+		return nil
+	}
+	i := slices.IndexFunc(jobs, func(j *sslctlv1.Job) bool { return j.Uid == uid })
+	if i >= 0 && (picked || !ended(jobs[i].State) || ended(jobs[0].State)) {
+		return jobs[i]
+	}
+	return jobs[0]
 }
 
 // watchModel is what is on the screen, and what the next key or look makes of it.
@@ -120,6 +136,7 @@ type watchModel struct {
 	client        *client // used by one look at a time
 
 	chosen string // UID of the job that is shown; empty: choose one
+	picked bool   // by a key or an argument: it stays
 	seen   seen
 	losses curve // by step, of the job with the UID of
 	of     string
@@ -151,9 +168,8 @@ func (m watchModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case tea.KeyMsg:
 		return m.key(msg.String())
 	case lookAgain:
-		uid, ledger := m.chosen, m.of != m.chosen
 		return m, func() tea.Msg {
-			s, err := look(m.ctx, m.client, uid, ledger)
+			s, err := look(m.ctx, m.client, m.chosen, m.picked, m.of)
 			return looked{s, err}
 		}
 	case looked:
@@ -178,33 +194,43 @@ func (m watchModel) key(name string) (tea.Model, tea.Cmd) {
 	return m, nil
 }
 
-// move chooses another job; the next look brings it.
+// cursor is the index of the job that is shown, or -1.
+func (m watchModel) cursor() int {
+	return slices.IndexFunc(m.seen.jobs, func(j *sslctlv1.Job) bool { return m.seen.job != nil && j.Uid == m.seen.job.Uid })
+}
+
+// move picks another job; the next look brings more of it.
 func (m *watchModel) move(by int) {
-	for i, j := range m.seen.jobs {
-		if m.seen.job != nil && j.Uid == m.seen.job.Uid && i+by >= 0 && i+by < len(m.seen.jobs) {
-			m.chosen = m.seen.jobs[i+by].Uid
-			m.seen.job = m.seen.jobs[i+by]
-			m.losses, m.of = nil, ""
-			return
-		}
+	i := m.cursor()
+	if i < 0 || i+by < 0 || i+by >= len(m.seen.jobs) {
+		return
 	}
+	m.seen.job = m.seen.jobs[i+by]
+	m.chosen, m.picked = m.seen.job.Uid, true
+	m.losses, m.of = nil, ""
 }
 
 // saw takes what a look has shown. The curve begins with the ledger and goes on with what is seen.
 func (m watchModel) saw(s seen) watchModel {
-	if m.chosen != "" && s.job != nil && s.job.Uid != m.chosen {
-		s.job = nil // another was chosen meanwhile
+	m.err = nil
+	if m.picked && s.job != nil && s.job.Uid != m.chosen {
+		if i := slices.IndexFunc(s.jobs, func(j *sslctlv1.Job) bool { return j.Uid == m.chosen }); i >= 0 {
+			s.job = s.jobs[i] // picked while the look was under way; the next brings more of it
+			m.seen = s
+			return m
+		}
+		m.picked = false // it was deleted
 	}
-	m.seen, m.err = s, nil
+	m.seen = s
 	j := s.job
 	if j == nil {
 		return m
 	}
+	m.chosen = j.Uid
 	if m.of != j.Uid {
-		if m.chosen == "" {
-			m.chosen = j.Uid
+		if m.losses, m.of = nil, j.Uid; !s.ledger {
+			m.of = "" // it was shown, left and picked again while the look was under way
 		}
-		m.losses, m.of = nil, j.Uid
 		for _, e := range j.Ledger {
 			m.losses = append(m.losses, point{float64(e.LastStep), e.MeanLoss})
 		}
