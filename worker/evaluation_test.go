@@ -174,3 +174,49 @@ func TestWhatEarlierGenerationsMeasuredIsNotMeasuredAgain(t *testing.T) {
 		t.Errorf("floors: %v", f)
 	}
 }
+
+// coneEncoder tells the classes apart; its embeddings all point the same way, but for width.
+type coneEncoder struct {
+	task.Encoder
+	width float32
+}
+
+func (c coneEncoder) Features(images *tensor.Dense) (*tensor.Dense, error) {
+	return tensor.New(tensor.WithShape(images.Shape()[0], 2), tensor.WithBacking(images.Float32s())), nil
+}
+
+func (c coneEncoder) Embeddings(images *tensor.Dense) (*tensor.Dense, error) {
+	n := images.Shape()[0]
+	const d = 9
+	z := tensor.New(tensor.WithShape(n, d), tensor.WithBacking(make([]float32, n*d)))
+	for i := range n {
+		z.Float32s()[d*i], z.Float32s()[d*i+1+i%(d-1)] = 1, c.width
+	}
+	return z, nil
+}
+
+// TestCollapseIsWarnedOf measures a cone as narrow as that of a run that begins well, and one that is nothing but its axis.
+func TestCollapseIsWarnedOf(t *testing.T) {
+	for _, c := range []struct {
+		width  float32
+		floor  float64
+		warned bool
+	}{{0.9, 0.5, false}, {0.9, 1, true}, {0.1, 0.5, true}} {
+		e := testEvaluation(t)
+		wide := tensor.New(tensor.WithShape(8, 2, 1, 1), tensor.WithBacking(make([]float32, 16)))
+		e.data.View1, e.data.View2 = wide, wide
+		e.floors[evaluate.MetricUntrainedKNN], e.totalSteps = c.floor, 40
+		e.start(t.Context())
+		if err := e.submit(t.Context(), 10, 1, func() task.Encoder { return coneEncoder{width: c.width} }); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.finish(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		m := e.session.report.snapshot().Evaluations[0]
+		if warned := strings.HasPrefix(m.Warning, "collapse: "); warned != c.warned {
+			t.Errorf("width %v, untrained %v: %q, values %v", c.width, c.floor, m.Warning, m.Values)
+		}
+		e.close()
+	}
+}

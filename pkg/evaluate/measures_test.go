@@ -163,12 +163,22 @@ func TestHealthy(t *testing.T) {
 	if ok, reason := Healthy(good); !ok || reason != "" {
 		t.Errorf("healthy figures: %v, %q", ok, reason)
 	}
+	// The reference recipe after a fifth of its steps: a narrow cone, but of many directions, and the neighbours tell the classes already.
+	early := map[string]float64{MetricMeanCosine: 0.549, MetricUniformity: -1.13, MetricEffectiveRank: 16.9, MetricKNN: 0.8065, MetricUntrainedKNN: 0.8005}
+	if ok, reason := Healthy(early); !ok || reason != "" {
+		t.Errorf("figures of a run that begins: %v, %q", ok, reason)
+	}
 	for want, bad := range map[string]map[string]float64{
 		"meanCosine is 0.86, expected below 0.5": {MetricMeanCosine: 0.86, MetricUniformity: -2.3, MetricEffectiveRank: 19},
 		"uniformity is -0.2, expected below -1":  {MetricMeanCosine: 0.1, MetricUniformity: -0.2, MetricEffectiveRank: 19},
 		"effectiveRank is 1.5, expected above 4": {MetricMeanCosine: 0.1, MetricUniformity: -2.3, MetricEffectiveRank: 1.5},
 		"meanCosine is NaN":                      {MetricMeanCosine: math.NaN(), MetricUniformity: -2.3, MetricEffectiveRank: 19},
 		"uniformity was not measured":            {MetricMeanCosine: 0.1},
+		// A cone of the same width without any gain, and embeddings whose neighbours still tell the classes although they have collapsed.
+		"meanCosine is 0.549, expected below 0.5": {MetricMeanCosine: 0.549, MetricUniformity: -1.13, MetricEffectiveRank: 16.9, MetricKNN: 0.8005, MetricUntrainedKNN: 0.8005},
+		"meanCosine is 0.9, expected below 0.75":  {MetricMeanCosine: 0.9, MetricUniformity: -0.3, MetricEffectiveRank: 19, MetricKNN: 0.81, MetricUntrainedKNN: 0.8},
+		"uniformity is -0.3, expected below -0.5": {MetricMeanCosine: 0.6, MetricUniformity: -0.3, MetricEffectiveRank: 19, MetricKNN: 0.81, MetricUntrainedKNN: 0.8},
+		"effectiveRank is 3, expected above 4":    {MetricMeanCosine: 0.1, MetricUniformity: -1.5, MetricEffectiveRank: 3, MetricKNN: 0.81, MetricUntrainedKNN: 0.8},
 	} {
 		if ok, reason := Healthy(bad); ok || !strings.Contains(reason, want) {
 			t.Errorf("Healthy: %v, %q, want %q", ok, reason, want)
