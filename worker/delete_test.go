@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -14,7 +15,7 @@ func TestDeleteJobFiles(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{
 		"a-7/step-0000000004/manifest.json", "a-7/step-0000000004/v0.safetensors", "a-7/step-0000000008/v0.safetensors",
-		"a-7/index/train.json", "a-7/export/encoder.safetensors", "a-8/step-0000000004/manifest.json", "a-71/index/train.json",
+		"a-7/index/train.json", "a-7/export/encoder.safetensors", "a-9/step-0000000004/v0.safetensors", "a-9/index/train.json", "a-8/step-0000000004/manifest.json", "a-71/index/train.json",
 	} {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -41,6 +42,18 @@ spec:
 	}
 	if err := files.Delete(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	// Of a job that has exported nothing, nothing stays, and no empty folder either.
+	for range 2 { // what is gone already is no error
+		if files, err = FindJobFiles(t.Context(), spec, "9"); err != nil {
+			t.Fatal(err)
+		}
+		if err := files.Delete(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "a-9")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the folder of a deleted job: %v", err)
 	}
 	var left []string
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {

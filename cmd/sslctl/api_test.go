@@ -368,7 +368,8 @@ func TestScaleSaysWhenNothingHappens(t *testing.T) {
 func TestDeleteIsRepeatedForOneJob(t *testing.T) {
 	asked := 0
 	address := serve(t, &scripted{
-		get: func(*sslctlv1.GetRequest) (*sslctlv1.Job, error) { return completed(), nil },
+		get:  func(*sslctlv1.GetRequest) (*sslctlv1.Job, error) { return completed(), nil },
+		list: func() ([]*sslctlv1.Job, error) { return []*sslctlv1.Job{completed()}, nil },
 		delete: func(r *sslctlv1.DeleteRequest) (*sslctlv1.Job, error) {
 			if asked++; r.Job != "7" || r.Force {
 				t.Errorf("asked for %v", r)
@@ -382,5 +383,64 @@ func TestDeleteIsRepeatedForOneJob(t *testing.T) {
 	code, stdout, stderr := sslctl("", "delete", "small", "--addr", address)
 	if code != 0 || asked != 2 || !strings.HasPrefix(stdout, "job small (uid 7) is deleted; it was completed\n") {
 		t.Errorf("exit code %d, asked %d times, stdout %q, stderr %q", code, asked, stdout, stderr)
+	}
+}
+
+// TestDeleteAsksWhichJob: a name that several jobs have names none of them.
+func TestDeleteAsksWhichJob(t *testing.T) {
+	older := completed()
+	older.Uid = "6"
+	deleted := ""
+	address := serve(t, &scripted{
+		get:  func(*sslctlv1.GetRequest) (*sslctlv1.Job, error) { return completed(), nil },
+		list: func() ([]*sslctlv1.Job, error) { return []*sslctlv1.Job{older, completed()}, nil },
+		delete: func(r *sslctlv1.DeleteRequest) (*sslctlv1.Job, error) {
+			deleted += r.Job
+			return completed(), nil
+		},
+	})
+	code, stdout, stderr := sslctl("", "delete", "small", "--addr", address)
+	want := "sslctl: deleting job small: 2 jobs have this name, with the uids 6 (completed), 7 (completed); name one by its uid: the newest is sslctl delete 7\n"
+	if code != 6 || stdout != "" || stderr != want || deleted != "" {
+		t.Errorf("exit code %d, stdout %q, stderr %q, deleted %q", code, stdout, stderr, deleted)
+	}
+	if code, _, stderr := sslctl("", "delete", "7", "--addr", address); code != 0 || deleted != "7" {
+		t.Errorf("by its uid: exit code %d, stderr %q, deleted %q", code, stderr, deleted)
+	}
+}
+
+// TestNothingIsOverwrittenUnasked: a file that is there is refused before any coordinator is asked.
+func TestNothingIsOverwrittenUnasked(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("precious"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"export", "small", file}, {"operator", "snapshot", "save", file}} {
+		code, stdout, stderr := sslctl("", append(args, "--addr", refused(t), "--timeout", "100ms")...)
+		if code != 6 || stdout != "" || !strings.HasSuffix(stderr, file+" is there already; name another file, or --overwrite\n") {
+			t.Errorf("%v: exit code %d, stdout %q, stderr %q", args, code, stdout, stderr)
+		}
+		if code, _, stderr := sslctl("", append(args, "--overwrite", "--addr", refused(t), "--timeout", "100ms")...); code != 4 {
+			t.Errorf("%v --overwrite: exit code %d, stderr %q", args, code, stderr)
+		}
+	}
+	if data, err := os.ReadFile(file); string(data) != "precious" || err != nil {
+		t.Errorf("the file holds %q, %v", data, err)
+	}
+}
+
+func TestExportLine(t *testing.T) {
+	for _, c := range []struct {
+		state sslctlv1.JobState
+		step  uint64
+		want  string
+	}{
+		{sslctlv1.JobState_JOB_STATE_RUNNING, 100, "small, step 100 of 187 (the job is running): f"},
+		{sslctlv1.JobState_JOB_STATE_COMPLETED, 100, "small, step 100 of 187: f"},
+		{sslctlv1.JobState_JOB_STATE_COMPLETED, 187, "small, step 187: f"},
+	} {
+		if got := exportLine(&sslctlv1.Job{Name: "small", State: c.state, StepsTotal: 187}, c.step, "f"); got != c.want {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
 	}
 }

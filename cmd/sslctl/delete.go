@@ -35,7 +35,7 @@ func newDeleteCommand(g *globals) *cobra.Command {
 --checkpoints deletes them and the index of its data; an exported encoder stays in any case. --checkpoints is done by this process, so it must reach
 the job's checkpoint.uri and find its secretRef, as workers do.
 
-The name is free afterwards. The uid never comes back.`,
+The name is free afterwards. The uid never comes back. Where several jobs that are listed have the name, the uid must be given.`,
 		Args: arguments(1, 1, "the job's name or uid"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runDelete(cmd.Context(), g, args[0], o)
@@ -55,6 +55,9 @@ func runDelete(ctx context.Context, g *globals, name string, o deleteOptions) er
 	// Deleted is the job that is looked at here, by its uid: a request that is repeated must not find an older job of the name.
 	job, err := c.get(ctx, &sslctlv1.GetRequest{Job: name})
 	if err != nil {
+		return err
+	}
+	if err := c.onlyOne(ctx, job, name); err != nil {
 		return err
 	}
 	folder := ""
@@ -81,6 +84,28 @@ func runDelete(ctx context.Context, g *globals, name string, o deleteOptions) er
 			fmt.Fprintf(w, "its encoder stays: %s\n", job.Exported)
 		}
 	})
+}
+
+// onlyOne refuses a name that several jobs have: it would go over to an older one, and a command that is given twice would delete both.
+func (c *client) onlyOne(ctx context.Context, job *sslctlv1.Job, name string) error {
+	if name == job.Uid {
+		return nil
+	}
+	jobs, err := c.list(ctx)
+	if err != nil {
+		return err
+	}
+	var found []string
+	for _, j := range jobs {
+		if j.Name == job.Name {
+			found = append(found, fmt.Sprintf("%s (%s)", j.Uid, stateName(j.State)))
+		}
+	}
+	if len(found) < 2 {
+		return nil
+	}
+	return &conflictError{fmt.Sprintf("deleting job %s: %d jobs have this name, with the uids %s; name one by its uid: the newest is sslctl delete %s",
+		name, len(found), strings.Join(found, ", "), job.Uid)}
 }
 
 // deleteCheckpoints cancels a job if it has not ended, and deletes what it has stored. If that cannot be reached, nothing is done.

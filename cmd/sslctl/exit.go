@@ -67,6 +67,11 @@ type inputError struct{ error }
 
 func (e *inputError) Unwrap() []error { return []error{errInput, e.error} }
 
+// conflictError is an error about what the present state does not allow.
+type conflictError struct{ message string }
+
+func (e *conflictError) Error() string { return e.message }
+
 // unusable are the errors of the parts that mean what errInput means: something that the user named cannot be used as it is.
 var unusable = []error{
 	errInput, jobspec.ErrInvalid, jobspec.ErrSecret, coordinator.ErrConfig, worker.ErrConfig, bus.ErrAddress,
@@ -93,6 +98,7 @@ func (e *jobEndedError) Error() string {
 // exitCode is the one place that maps errors to exit codes.
 func exitCode(err error) int {
 	var ended *jobEndedError
+	var conflict *conflictError
 	var api *connect.Error
 	switch {
 	case err == nil:
@@ -103,7 +109,7 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.As(err, &ended):
 		return exitJobEnded
-	case errors.Is(err, shard.ErrExists), errors.Is(err, worker.ErrNoCheckpoint):
+	case errors.As(err, &conflict), errors.Is(err, shard.ErrExists), errors.Is(err, worker.ErrNoCheckpoint):
 		return exitConflict
 	case matches(err, unusable):
 		return exitInvalid

@@ -14,14 +14,17 @@ import (
 )
 
 type exportReport struct {
-	Job  string `json:"job"`
-	UID  string `json:"uid"`
-	Step uint64 `json:"step"`
-	File string `json:"file"`
+	Job   string `json:"job"`
+	UID   string `json:"uid"`
+	State string `json:"state"` // of the job
+	Step  uint64 `json:"step"`
+	Steps uint64 `json:"steps"` // that the job has
+	File  string `json:"file"`
 }
 
 func newExportCommand(g *globals) *cobra.Command {
 	var step int64
+	var overwrite bool
 	cmd := &cobra.Command{
 		Use:   "export JOB FILE",
 		Short: "Write a job's encoder as safetensors",
@@ -43,15 +46,34 @@ image (channels x height x width), and the mean and std that images were normali
 			if step < -1 {
 				return &usageError{fmt.Sprintf("--step is %d; expected a step with a checkpoint", step), cmd.CommandPath()}
 			}
-			return runExport(cmd.Context(), g, args[0], args[1], step)
+			return runExport(cmd.Context(), g, args[0], args[1], step, overwrite)
 		},
 	}
 	cmd.Flags().Int64Var(&step, "step", -1, "step of the checkpoint (default: the newest)")
 	cmd.Flags().Lookup("step").DefValue = "0" // the help does not show -1
+	addOverwriteFlag(cmd, &overwrite)
 	return cmd
 }
 
-func runExport(ctx context.Context, g *globals, name, file string, step int64) error {
+func addOverwriteFlag(cmd *cobra.Command, on *bool) {
+	cmd.Flags().BoolVar(on, "overwrite", false, "replace the file if it is there")
+}
+
+// checkNew refuses a file that is there, unless it may be overwritten.
+func checkNew(doing, file string, overwrite bool) error {
+	if overwrite {
+		return nil
+	}
+	if _, err := os.Lstat(file); err == nil {
+		return &conflictError{fmt.Sprintf("%s: %s is there already; name another file, or --overwrite", doing, file)}
+	}
+	return nil // what else may be wrong shows when it is written
+}
+
+func runExport(ctx context.Context, g *globals, name, file string, step int64, overwrite bool) error {
+	if err := checkNew("exporting", file, overwrite); err != nil {
+		return err
+	}
 	c, err := g.connect()
 	if err != nil {
 		return err
@@ -70,9 +92,21 @@ func runExport(ctx context.Context, g *globals, name, file string, step int64) e
 	if err != nil {
 		return err
 	}
-	return g.print(exportReport{job.Name, job.Uid, done, file}, func(w io.Writer, _ bool) {
-		fmt.Fprintf(w, "%s, step %d: %s\n", job.Name, done, file)
+	return g.print(exportReport{job.Name, job.Uid, stateName(job.State), done, job.StepsTotal, file}, func(w io.Writer, _ bool) {
+		fmt.Fprintln(w, exportLine(job, done, file))
 	})
+}
+
+// exportLine says what was exported, and how far the job is where that is not its end.
+func exportLine(job *sslctlv1.Job, step uint64, file string) string {
+	of := ""
+	if step < job.StepsTotal {
+		of = fmt.Sprintf(" of %d", job.StepsTotal)
+		if job.State != sslctlv1.JobState_JOB_STATE_COMPLETED {
+			of += fmt.Sprintf(" (the job is %s)", stateName(job.State))
+		}
+	}
+	return fmt.Sprintf("%s, step %d%s: %s", job.Name, step, of, file)
 }
 
 // unfinishedPrefix starts the names of files being written.

@@ -28,18 +28,26 @@ func newOperatorSnapshotCommand(g *globals) *cobra.Command {
 }
 
 func newSnapshotSaveCommand(g *globals) *cobra.Command {
-	return &cobra.Command{
+	var overwrite bool
+	cmd := &cobra.Command{
 		Use:   "save FILE",
 		Short: "Write everything that the coordinators have agreed on to a file",
 		Long: `Writes jobs, ledgers and what is known of workers and checkpoints to FILE: everything that was acknowledged before the call. FILE is there whole
-and verified, or not at all; one that is there is replaced. The checkpoints themselves are not in it; they stay where the jobs' checkpoint.uri is.`,
+and verified, or not at all; one that is there is replaced with --overwrite alone. The checkpoints themselves are not in it; they stay where the jobs' checkpoint.uri is.`,
 		Example: "  sslctl operator snapshot save sslctl-$(date +%F).snap",
 		Args:    arguments(1, 1, "the file to write"),
-		RunE:    func(cmd *cobra.Command, args []string) error { return runSnapshotSave(cmd.Context(), g, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runSnapshotSave(cmd.Context(), g, args[0], overwrite)
+		},
 	}
+	addOverwriteFlag(cmd, &overwrite)
+	return cmd
 }
 
-func runSnapshotSave(ctx context.Context, g *globals, file string) error {
+func runSnapshotSave(ctx context.Context, g *globals, file string, overwrite bool) error {
+	if err := checkNew("writing the snapshot", file, overwrite); err != nil {
+		return err
+	}
 	c, err := g.connect()
 	if err != nil {
 		return err

@@ -175,13 +175,18 @@ func (f *folder) Delete(ctx context.Context, key string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
 		return f.fail(ctx, "delete", key, err)
 	}
-	// Folders come and go with their files, as prefixes do in S3. Remove leaves a folder that is not empty.
-	for dir := filepath.Dir(f.file(key)); len(dir) > len(f.root); dir = filepath.Dir(dir) {
-		if os.Remove(dir) != nil {
-			break
+	f.prune(filepath.Dir(f.file(key)))
+	return nil
+}
+
+// prune removes dir and the folders above it, below the root, as far as they are empty: folders come and go with their files, as prefixes do
+// in S3.
+func (f *folder) prune(dir string) {
+	for ; len(dir) > len(f.root); dir = filepath.Dir(dir) {
+		if os.Remove(dir) != nil { // it leaves a folder that is not empty
+			return
 		}
 	}
-	return nil
 }
 
 // fail turns an operating system's error into one of this package's.

@@ -26,6 +26,7 @@ func (f *folder) Put(ctx context.Context, key string, r io.Reader, size int64) e
 		return fmt.Errorf("put in %s: %w", f.URI(), err)
 	}
 	if err := f.put(ctx, key, r, size); err != nil {
+		f.prune(filepath.Dir(f.file(key)))
 		return f.fail(ctx, "put", key, err)
 	}
 	return nil

@@ -28,6 +28,12 @@ func TestAFullDiskLeavesTheOldObject(t *testing.T) {
 	if !errors.Is(err, ErrNoSpace) || !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "free some space") {
 		t.Fatalf("Put on a full disk: %v", err)
 	}
+	if err := f.Put(t.Context(), "b/c/k", strings.NewReader("new"), 3); !errors.Is(err, ErrNoSpace) {
+		t.Fatalf("Put on a full disk: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(f.root, "b")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the folder of what was not put: %v", err)
+	}
 	f.create = create
 	entries, err := os.ReadDir(filepath.Join(f.root, "a"))
 	if err != nil || len(entries) != 1 || entries[0].Name() != "k" {
