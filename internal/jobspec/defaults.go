@@ -46,6 +46,9 @@ func (j *Job) derive(written map[string]place) {
 	if s.Workers.Max == 0 {
 		s.Workers.Max = s.Training.VirtualRanks
 	}
+	if info, _ := taskInfo(s.Task.Name); s.Task.Loss == "" && len(info.Losses) > 0 {
+		s.Task.Loss = info.Losses[0]
+	}
 	for _, t := range s.Transforms {
 		if c := t.RandomResizedCrop; c != nil && c.Size == 0 {
 			c.Size = s.Model.Image.Height

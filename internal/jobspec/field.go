@@ -79,6 +79,12 @@ func enumValues(tag string) []string {
 			names = append(names, t.Name)
 		}
 		return names
+	case "@losses":
+		var names []string
+		for _, t := range tasks {
+			names = append(names, t.Losses...)
+		}
+		return names
 	}
 	return strings.Split(tag, ",")
 }

@@ -21,7 +21,7 @@ const Kind = "PretrainJob"
 //	derived   in words, what an absent field is computed from
 //	required  "true": absence is an error
 //	range     interval of a number or of each number of a list: "[1,64]", "(0,1]", "[1,)"
-//	enum      the values allowed, separated by commas; "@models" and "@tasks" stand for the tables in names.go
+//	enum      the values allowed, separated by commas; "@models", "@tasks" and "@losses" (of any task) stand for the tables in names.go
 //	len       number of elements of a list
 //	unit      what a number counts
 //	only      "field=value|value": the field has a meaning only beside one of those values of its neighbour; "@tasks" stands for the
@@ -240,8 +240,15 @@ type Task struct {
 	// Batch-norm groups into which a virtual rank's keys are permuted, so that batch statistics do not tell which key belongs to which
 	// query. 1 is none.
 	ShuffleGroups int `yaml:"shuffleGroups" default:"1" range:"[1,)" only:"@tasks"`
-	// Form of the loss: cross-entropy of a sample's own slot among the negatives, or noise-contrastive estimation.
-	Loss string `yaml:"loss" default:"softmax" enum:"softmax,nce" only:"@tasks"`
+	// Form of the loss. Of instdisc: cross-entropy of a sample's own slot among the negatives (softmax), or noise-contrastive estimation (nce).
+	// Of simclr: cross-entropy of the positive among all other views (ntxent); the same without the positive in the denominator (dcl); with
+	// the sum over negatives freed of the share that is of the anchor's class (debiased); and with the weight on negatives that lie
+	// close to the anchor, too (hard).
+	Loss string `yaml:"loss" derived:"softmax with instdisc, ntxent with simclr" enum:"@losses" only:"@tasks"`
+	// Chance of a negative to be of the anchor's class: about 1 over the number of classes.
+	TauPlus float64 `yaml:"tauPlus" default:"0.1" range:"[0,1)" only:"loss=debiased|hard"`
+	// How much more the negatives close to the anchor weigh: each by exp(beta·similarity/temperature).
+	Beta float64 `yaml:"beta" default:"1" range:"(0,100]" only:"loss=hard"`
 	// Slots of other samples that a step draws for all its queries, each once; all of them where the data set has no more.
 	Negatives int `yaml:"negatives" default:"4096" range:"[1,268435456]" unit:"entries" only:"@tasks"`
 	// Share of a sample's slot that an update keeps.

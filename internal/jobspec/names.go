@@ -12,6 +12,7 @@ type ModelInfo struct {
 type TaskInfo struct {
 	Name    string
 	Fields  []string // of spec.task, beside its name: those that have a meaning with this task
+	Losses  []string // that spec.task.loss may name, the one that an absent field stands for first
 	InBatch bool     // a sample is compared with the others of its batch
 }
 
@@ -28,8 +29,8 @@ var models = []ModelInfo{
 
 var tasks = []TaskInfo{
 	{Name: "moco", Fields: []string{"temperature", "momentum", "momentumSchedule", "shuffleGroups", "bank"}},
-	{Name: "simclr", Fields: []string{"temperature"}, InBatch: true},
-	{Name: "instdisc", Fields: []string{"temperature", "loss", "negatives", "bankMomentum"}},
+	{Name: "simclr", Fields: []string{"temperature", "loss"}, Losses: []string{"ntxent", "dcl", "debiased", "hard"}, InBatch: true},
+	{Name: "instdisc", Fields: []string{"temperature", "loss", "negatives", "bankMomentum"}, Losses: []string{"softmax", "nce"}},
 	{Name: "mocov3", Fields: []string{"temperature", "momentum", "momentumSchedule", "predictor"}, InBatch: true},
 	{Name: "byol", Fields: []string{"momentum", "momentumSchedule", "predictor"}},
 	{Name: "simsiam", Fields: []string{"predictor"}},

@@ -64,6 +64,24 @@ func compareGolden(t *testing.T, golden, got string) {
 	}
 }
 
+func TestTheFormOfTheLossDependsOnTheTask(t *testing.T) {
+	for task, want := range map[string]string{
+		"{name: instdisc}": "softmax", "{name: instdisc, loss: nce}": "nce", "{name: simclr}": "ntxent", "{name: simclr, loss: hard}": "hard", "{name: moco}": "",
+	} {
+		job, err := Parse([]byte(strings.Replace(valid, "{name: moco}", task, 1)), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if job.Spec.Task.Loss != want {
+			t.Errorf("%s: loss %q, want %q", task, job.Spec.Task.Loss, want)
+		}
+		again, err := Parse(job.YAML(), nil)
+		if err != nil || !reflect.DeepEqual(again, job) {
+			t.Errorf("%s: comes back as %+v, %v", task, again, err)
+		}
+	}
+}
+
 func TestDefaults(t *testing.T) {
 	job, err := Parse([]byte(valid), nil)
 	if err != nil {

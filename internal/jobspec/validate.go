@@ -250,6 +250,9 @@ func (s *Spec) checkTask(c *checker) {
 		c.fail("spec.task.bank.size", fmt.Sprintf("is %d, less than one negative for each virtual rank", s.Task.Bank.Size),
 			fmt.Sprintf("≥ spec.training.virtualRanks (%d)", v))
 	}
+	if info.Has("loss") && !c.broken("spec.task.loss") && !slices.Contains(info.Losses, s.Task.Loss) {
+		c.fail("spec.task.loss", fmt.Sprintf("is %s, which is no form of %s", s.Task.Loss, info.Name), "one of "+strings.Join(info.Losses, ", "))
+	}
 	if info.InBatch && !c.broken("spec.training.globalBatch") && s.Training.GlobalBatch < 2 {
 		c.fail("spec.training.globalBatch", "is 1, which leaves no other sample to compare with", fmt.Sprintf("at least 2 with spec.task.name: %s", info.Name))
 	}

@@ -145,6 +145,19 @@ func partner(row, n int) int {
 func (t *simclr) definition(own []Batch) (loss float64, gradient []float64) {
 	z := t.encoder.forward64(own, bothViews)
 	dz := matrix(len(z.unit), t.encoder.width)
+	if form, ok := t.form.(*negativesForm); ok {
+		for i, row := range z.unit {
+			for c, at := range row {
+				const h = 1e-5
+				row[c] = at + h
+				up := t.apart(z.unit, form)
+				row[c] = at - h
+				dz[i][c] = (up - t.apart(z.unit, form)) / (2 * h)
+				row[c] = at
+			}
+		}
+		return t.apart(z.unit, form), t.encoder.backward64(z, dz)
+	}
 	for i, anchor := range z.unit {
 		positive := partner(i, t.env.micro())
 		others, gradients := [][]float64{z.unit[positive]}, [][]float64{dz[positive]}
@@ -156,6 +169,36 @@ func (t *simclr) definition(own []Batch) (loss float64, gradient []float64) {
 		loss += entropy(anchor, others, 1/float64(len(z.unit)), dz[i], gradients)
 	}
 	return loss, t.encoder.backward64(z, dz)
+}
+
+// apart is the loss of a form that treats the positive apart.
+func (t *simclr) apart(rows [][]float64, form *negativesForm) (loss float64) {
+	for i, anchor := range rows {
+		positive, hard, weights := partner(i, t.env.micro()), 0.0, 0.0
+		plus, n := 0.0, float64(len(rows)-2)
+		for j, row := range rows {
+			s := 0.0
+			for c := range row {
+				s += anchor[c] * row[c] / testTau
+			}
+			switch j {
+			case i:
+			case positive:
+				plus = s
+			default:
+				hard += math.Exp((1 + form.rows.Beta) * s)
+				weights += math.Exp(form.rows.Beta*s) / n
+			}
+		}
+		if form.rows.Decoupled {
+			loss += math.Log(hard) - plus
+			continue
+		}
+		tau := form.rows.TauPlus
+		g := max((hard/weights-tau*n*math.Exp(plus))/(1-tau), n*math.Exp(-1/testTau))
+		loss -= math.Log(math.Exp(plus) / (math.Exp(plus) + g))
+	}
+	return loss / float64(len(rows))
 }
 
 func (t *mocov3) definition(own []Batch) (loss float64, gradient []float64) {

@@ -26,7 +26,10 @@ const (
 // cases are a small form of every task; temperature as that of the definitions.
 var cases = []task.Config{
 	{Name: "moco", Temperature: 0.2, Momentum: 0.9, ShuffleGroups: 1, BankSize: 45},
-	{Name: "simclr", Temperature: 0.2},
+	{Name: "simclr", Loss: "ntxent", Temperature: 0.2},
+	{Name: "simclr", Loss: "dcl", Temperature: 0.2},
+	{Name: "simclr", Loss: "debiased", Temperature: 0.2, TauPlus: 0.1},
+	{Name: "simclr", Loss: "hard", Temperature: 0.2, TauPlus: 0.1, Beta: 0.5},
 	{Name: "mocov3", Temperature: 0.2, Momentum: 0.9},
 	{Name: "byol", Momentum: 0.9},
 	{Name: "simsiam"},
@@ -187,7 +190,7 @@ func views(step uint64, lo, hi int) []task.Batch {
 // from the state alone; and the first gradient, summed in fixed point, is the one of the definition in float64.
 func TestAnyNumberOfWorkersGivesTheSameBits(t *testing.T) {
 	for _, c := range cases {
-		t.Run(c.Name, func(t *testing.T) {
+		t.Run(c.Name+c.Loss, func(t *testing.T) {
 			want := run(t, c, 1, whole)
 			made, err := build(c, 0, ranks)
 			if err != nil {

@@ -70,7 +70,10 @@ const (
 // settings are a small form of every task.
 var settings = []Config{
 	{Name: "moco", Temperature: testTau, Momentum: 0.9, ShuffleGroups: 1, BankSize: testBank},
-	{Name: "simclr", Temperature: testTau},
+	{Name: "simclr", Loss: "ntxent", Temperature: testTau},
+	{Name: "simclr", Loss: "dcl", Temperature: testTau},
+	{Name: "simclr", Loss: "debiased", Temperature: testTau, TauPlus: 0.1},
+	{Name: "simclr", Loss: "hard", Temperature: testTau, TauPlus: 0.1, Beta: 0.5},
 	{Name: "mocov3", Temperature: testTau, Momentum: 0.9},
 	{Name: "byol", Momentum: 0.9},
 	{Name: "simsiam"},

@@ -81,7 +81,7 @@ func TestShuffledKeysComeBackInTheirOrder(t *testing.T) {
 }
 
 func TestGuessingNeedsAPredictor(t *testing.T) {
-	e := testEnvironment(t, Config{Name: "simclr"}) // whose model has none
+	e := testEnvironment(t, Config{}) // whose model has none
 	for _, name := range []string{"byol", "simsiam"} {
 		if _, err := New(Config{Name: name, Momentum: 0.9}, e); err == nil || !strings.Contains(err.Error(), "predictor") {
 			t.Errorf("%s without a predictor: %v", name, err)
@@ -114,7 +114,7 @@ func TestUnusableSettingsAreRefused(t *testing.T) {
 	}
 	env := Environment{Model: model, VirtualRanks: 2, Hi: 2, GlobalBatch: 8}
 	for _, name := range []string{"moco", "simclr", "mocov3"} {
-		good := Config{Name: name, Temperature: 0.2, Momentum: 0.99, ShuffleGroups: 1, BankSize: 16}
+		good := Config{Name: name, Loss: "hard", Temperature: 0.2, Momentum: 0.99, ShuffleGroups: 1, BankSize: 16, TauPlus: 0.1, Beta: 1}
 		if _, err := New(good, env); err != nil {
 			t.Fatalf("%+v with %+v: %v", good, env, err)
 		}
@@ -135,6 +135,12 @@ func TestUnusableSettingsAreRefused(t *testing.T) {
 			changes = append(changes, func(c *Config, _ *Environment) { c.Momentum = 1 }, func(c *Config, _ *Environment) { c.MomentumSchedule = "linear" })
 			fallthrough
 		case "simclr":
+			if name == "simclr" {
+				changes = append(changes,
+					func(c *Config, _ *Environment) { c.Loss = "softmax" },
+					func(c *Config, _ *Environment) { c.TauPlus = 1 },
+					func(c *Config, _ *Environment) { c.Beta = 0 })
+			}
 			changes = append(changes, func(_ *Config, e *Environment) { e.VirtualRanks, e.Hi, e.GlobalBatch = 1, 1, 1 })
 		}
 		for _, change := range changes {

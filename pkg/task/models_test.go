@@ -78,7 +78,7 @@ func trainModel(t *testing.T, start *nn.Model, workers int) []float32 {
 
 func trainModelOn(ctx context.Context, m *nn.Model, ring *allreduce.Group) error {
 	lo, hi := ring.Owned()
-	made, err := task.New(task.Config{Name: "simclr", Temperature: 0.2},
+	made, err := task.New(task.Config{Name: "simclr", Loss: "ntxent", Temperature: 0.2},
 		task.Environment{Model: m, VirtualRanks: modelRanks, Lo: lo, Hi: hi, GlobalBatch: modelRanks * modelMicroBatch, Key: keyed.New(3)})
 	if err != nil {
 		return err

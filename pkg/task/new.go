@@ -49,7 +49,9 @@ type Config struct {
 	Momentum      float64 // of the key encoder
 	ShuffleGroups int     // batch-norm sub-groups inside a virtual rank; the model is built with the same number
 	BankSize      int     // K
-	Loss          string  // of instance discrimination: "softmax" or "nce"
+	Loss          string  // of instance discrimination: "softmax" or "nce"; of SimCLR: "ntxent", "dcl", "debiased" or "hard"
+	TauPlus       float64 // of the losses "debiased" and "hard": chance of a negative to be of the anchor's class
+	Beta          float64 // of the loss "hard": weight of hard negatives
 	Negatives     int     // that a step draws from a bank of samples
 	BankMomentum  float64 // of the slots of a bank of samples
 	Redundancy    float64 // of Barlow Twins: weight of the correlations between elements

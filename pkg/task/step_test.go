@@ -12,7 +12,7 @@ import (
 // every runs a test for a small form of every task.
 func every(t *testing.T, test func(t *testing.T, c Config)) {
 	for _, c := range settings {
-		t.Run(c.Name, func(t *testing.T) { test(t, c) })
+		t.Run(c.Name+c.Loss, func(t *testing.T) { test(t, c) })
 	}
 }
 
@@ -131,5 +131,23 @@ func TestTheSpreadTellsACollapse(t *testing.T) {
 		if healthy, collapsed := spread(testBatches(0)), spread(alike); healthy < 0.3 || collapsed > 0.01 {
 			t.Errorf("%s: spread %v of different images, %v of equal ones", name, healthy, collapsed)
 		}
+	}
+}
+
+// Each form of SimCLR's loss is a loss of its own.
+func TestSimCLRsFormsDiffer(t *testing.T) {
+	seen := map[float64]string{}
+	for _, c := range settings {
+		if c.Name != "simclr" {
+			continue
+		}
+		metrics, err := newTest(t, c).Step(context.Background(), alone{testRanks}, 0, testBatches(0), func(context.Context, string) error { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if other, known := seen[metrics["loss"]]; known {
+			t.Errorf("%s and %s have the same loss", c.Loss, other)
+		}
+		seen[metrics["loss"]] = c.Loss
 	}
 }
