@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -51,14 +52,24 @@ func openDisk(dir, cluster, id string, log hclog.Logger) (*disk, error) {
 		return nil, fmt.Errorf("%w: the data folder %s is in use by another process; end it, or give coordinator %s a folder of its own", ErrConfig, dir, id)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: cannot open the log in the data folder %s of coordinator %s: %w; restore the folder from a copy, or give an empty one", ErrConfig, dir, id, err)
+		return nil, fmt.Errorf("%w: cannot open the log in the data folder %s of coordinator %s: %w; %s", ErrConfig, dir, id, err, remedy(err, restoreFolder))
 	}
 	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, snapshotsKept, log)
 	if err != nil {
 		store.Close()
-		return nil, fmt.Errorf("%w: cannot open the snapshots in the data folder %s of coordinator %s: %w; restore the folder from a copy, or give an empty one", ErrConfig, dir, id, err)
+		return nil, fmt.Errorf("%w: cannot open the snapshots in the data folder %s of coordinator %s: %w; %s", ErrConfig, dir, id, err, remedy(err, restoreFolder))
 	}
 	return &disk{log: store, snapshots: snapshots}, nil
+}
+
+const restoreFolder = "restore the folder from a copy, or give an empty one"
+
+// remedy is what to do about an error of the data folder; a full disk is no fault of what is on it.
+func remedy(err error, otherwise string) string {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return "free some space there"
+	}
+	return otherwise
 }
 
 func (d *disk) close() error { return d.log.Close() }
@@ -85,7 +96,7 @@ func claim(dir, cluster, id string) error {
 			err = writeWhole(file, append(data, '\n'))
 		}
 		if err != nil {
-			return fmt.Errorf("%w: cannot write into the data folder %s of coordinator %s: %w; name a folder that can be written", ErrConfig, dir, id, err)
+			return fmt.Errorf("%w: cannot write into the data folder %s of coordinator %s: %w; %s", ErrConfig, dir, id, err, remedy(err, "name a folder that can be written"))
 		}
 		return nil
 	}

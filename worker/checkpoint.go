@@ -86,7 +86,7 @@ func (t *trainer) save(ctx context.Context, digest string) error {
 
 // notStored says why there is no checkpoint of this step, and which one there is.
 func (t *trainer) notStored(rank int, why string) error {
-	newest := "there is none before it"
+	newest := "no earlier checkpoint is there to continue from"
 	if t.hasCheckpoint {
 		newest = fmt.Sprintf("that of step %d stands", t.checkpointed)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"github.com/sslctl/sslctl/internal/bus"
 	"github.com/sslctl/sslctl/internal/telemetry"
 	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
 	"github.com/sslctl/sslctl/proto/sslctl/v1alpha1/sslctlv1connect"
@@ -93,7 +94,10 @@ func (r *refusal) Unwrap() error { return r.api }
 func reason(err error) string {
 	var dial *net.OpError
 	var api *connect.Error
+	why, other := bus.Answered(err)
 	switch {
+	case other:
+		return why
 	case errors.As(err, &dial) && dial.Op == "dial":
 		return dial.Err.Error()
 	case errors.As(err, &api):

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"github.com/sslctl/sslctl/internal/bus"
 	"github.com/sslctl/sslctl/internal/telemetry"
 	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
 	"github.com/sslctl/sslctl/proto/sslctl/v1alpha1/sslctlv1connect"
@@ -146,6 +147,9 @@ func message(err error) string {
 	}
 	if connect.CodeOf(err) == connect.CodeDeadlineExceeded {
 		return "it accepts the connection and does not answer in time"
+	}
+	if why, other := bus.Answered(err); other {
+		return why
 	}
 	if api := new(connect.Error); errors.As(err, &api) {
 		return api.Message()

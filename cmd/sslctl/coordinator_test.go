@@ -4,6 +4,8 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"github.com/sslctl/sslctl/internal/bus"
 )
 
 func TestCoordinatorPortTaken(t *testing.T) {
@@ -48,5 +50,30 @@ func TestAdvertisedBus(t *testing.T) {
 		if got := advertisedBus(o, "nats://127.0.0.1:7601"); got != want {
 			t.Errorf("%+v: got %q, want %q", o, got, want)
 		}
+	}
+}
+
+func TestListenAddress(t *testing.T) {
+	for address, want := range map[string]string{
+		"7600":            `sslctl: starting coordinator a: --listen is "7600": missing port in address; expected host:port, such as 127.0.0.1:7600`,
+		"127.0.0.1:77600": `sslctl: starting coordinator a: --listen is "127.0.0.1:77600": invalid port; expected host:port, such as 127.0.0.1:7600`,
+	} {
+		if code, _, stderr := sslctl("", "coordinator", "--id", "a", "--listen", address, "--data-dir", t.TempDir()); code != 3 || stderr != want+"\n" {
+			t.Errorf("exit code %d, stderr %q, want %q", code, stderr, want)
+		}
+	}
+}
+
+// TestAddressOfTheBus asks the port beside the one that was meant.
+func TestAddressOfTheBus(t *testing.T) {
+	server, err := bus.StartServer(bus.ServerConfig{Name: "bus"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Shutdown()
+	address := strings.TrimPrefix(server.ClientURL(), "nats://")
+	code, _, stderr := sslctl("", "list", "--addr", address, "--timeout", "100ms")
+	if code != 4 || !strings.Contains(stderr, "("+address+": a NATS server answers there, not a coordinator; the API is at the coordinator's --listen);") {
+		t.Errorf("exit code %d, stderr %q", code, stderr)
 	}
 }

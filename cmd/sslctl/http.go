@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -22,6 +23,9 @@ func addPprofFlag(cmd *cobra.Command, on *bool, where string) {
 // listen opens the address that a flag names; the error says what to do.
 func listen(flag, address string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
+	if malformed := new(net.AddrError); errors.As(err, &malformed) {
+		return nil, &inputError{fmt.Errorf("%s is %q: %s; expected host:port, such as %s", flag, address, malformed.Err, defaultAddress)}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w; choose another %s, or port 0 for any", err, flag)
 	}

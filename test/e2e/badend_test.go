@@ -118,7 +118,7 @@ func TestBadInputFullDisk(t *testing.T) {
 	t.Run("at the first checkpoint", func(t *testing.T) {
 		disk := smallDisk(t, 1<<10)
 		refuse(t, t.TempDir(), bad{arguments: upBad(small(t, "small", "file://"+data, "file://"+disk, "")), code: 7, says: []string{
-			"store the checkpoint of step 6: ", ": no space left; free some space below ", "; there is none before it",
+			"store the checkpoint of step 6: ", ": no space left; free some space below ", "; no earlier checkpoint is there to continue from",
 		}})
 		if all := checkpointFolders(t, disk); len(all) != 0 {
 			t.Errorf("%v is left", all)
