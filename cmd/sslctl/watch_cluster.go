@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// epochFrom is the width from which on the list of jobs has room for their epochs.
-	epochFrom = 92
+	// epochFrom and stepFrom are the widths from which on the list of jobs has room for their epochs and steps.
+	epochFrom, stepFrom = 92, 60
 	// nameMost is how much of a name a table keeps while another column can give way.
 	nameMost = 18
 )
@@ -28,10 +28,14 @@ func (l looks) jobs(m watchModel, width int) block {
 		}
 		rows = append(rows, []string{sign + j.Name, stateName(j.State), outOf(j.Step, j.StepsTotal), fmt.Sprintf("%.1f/%g", j.Epoch, j.EpochsTotal), standing(j)})
 	}
-	if width < epochFrom {
-		for i, row := range rows {
-			rows[i] = slices.Delete(row, 3, 4)
+	for i, row := range rows {
+		if width < epochFrom {
+			row = slices.Delete(row, 3, 4)
 		}
+		if width < stepFrom {
+			row = slices.Delete(row, 2, 3)
+		}
+		rows[i] = row
 	}
 	last, most := len(rows[0])-1, 13
 	if width < m.width { // nothing else needs the lines below

@@ -19,19 +19,27 @@ func (l looks) job(m watchModel, width int) []block {
 	if j == nil {
 		return nil
 	}
-	return []block{l.progress(j, width), l.curves(m, j, width), l.members(j, width), l.shards(j, width)} // the last is the first to be left out
+	return []block{l.progress(m, j, width), l.curves(m, j, width), l.members(j, width), l.shards(j, width)} // the last is the first to be left out
 }
 
-// reasonLines is how many lines of a reason are shown where there is room.
-const reasonLines = 4
+const (
+	// reasonLines is how many lines of a reason are shown where there is room.
+	reasonLines = 4
+	// reasonFrom is the height from which on there is room for some of them, whatever else there is.
+	reasonFrom = 20
+)
 
-func (l looks) progress(j *sslctlv1.Job, width int) block {
+func (l looks) progress(m watchModel, j *sslctlv1.Job, width int) block {
 	var reason []string
 	if j.Reason != "" {
 		reason = wrap(j.Reason, width, reasonLines)
 	}
+	least := 3
+	if m.height >= reasonFrom {
+		least += min(len(reason), 2)
+	}
 	return block{
-		least: 3 + min(len(reason), 2), want: 3 + len(reason),
+		least: least, want: 3 + len(reason),
 		draw: func(int) []string {
 			bar := max(10, min(40, width-50))
 			done := 0.0
@@ -78,10 +86,14 @@ func knnCurve(j *sslctlv1.Job) curve {
 func (l looks) curves(m watchModel, j *sslctlv1.Job, width int) block {
 	half := (width - 3) / 2
 	knn := knnCurve(j)
+	want := 12
+	if len(knn)+len(m.losses) == 0 {
+		want = 2 // why there are none
+	}
 	return block{
-		least: 4, want: 12,
+		least: min(want, 4), want: want,
 		draw: func(height int) []string {
-			loss := l.curve(lossTitle(m.losses), m.losses.plot(half, height-1, func(v float64) string { return fmt.Sprintf("%.3f", v) }), "no values yet", height)
+			loss := l.curve(lossTitle(m.losses), m.losses.plot(half, height-1, func(v float64) string { return fmt.Sprintf("%.3f", v) }), withoutLoss(j), height)
 			accuracy := l.curve(knnTitle(knn, newestEvaluation(j), half), knn.plot(half, height-1, func(v float64) string { return fmt.Sprintf("%.1f", 100*v) }), withoutKNN(j), height)
 			for i := range loss {
 				loss[i] = pad(loss[i], half) + "   " + accuracy[i]
@@ -122,6 +134,14 @@ func knnTitle(c curve, values map[string]number, width int) string {
 		}
 	}
 	return text
+}
+
+// withoutLoss is why there is no curve of the loss.
+func withoutLoss(j *sslctlv1.Job) string {
+	if ended(j.State) && j.Step == 0 {
+		return "no step was done"
+	}
+	return "no values yet"
 }
 
 // withoutKNN is why there is no curve of the accuracy.

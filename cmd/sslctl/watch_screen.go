@@ -115,14 +115,13 @@ func place(j *sslctlv1.Job) int {
 	return 2
 }
 
-// choose is the job with the UID while somebody has picked it or it has not ended, or else the first that has not, of jobs in order of place. If all
-// have ended it is the one with the UID, or else the first.
+// choose is the job with the UID while somebody has picked it or no other has a better place, or else the first, of jobs in order of place.
 func choose(jobs []*sslctlv1.Job, uid string, picked bool) *sslctlv1.Job {
 	if len(jobs) == 0 {
 		return nil
 	}
 	i := slices.IndexFunc(jobs, func(j *sslctlv1.Job) bool { return j.Uid == uid })
-	if i >= 0 && (picked || !ended(jobs[i].State) || ended(jobs[0].State)) {
+	if i >= 0 && (picked || place(jobs[i]) <= place(jobs[0])) {
 		return jobs[i]
 	}
 	return jobs[0]

@@ -62,7 +62,7 @@ func TestWatchScreen(t *testing.T) {
 
 // Whatever the size, the screen is as high as the terminal and no wider.
 func TestWatchScreenFits(t *testing.T) {
-	for _, size := range [][2]int{{20, 5}, {40, 10}, {80, 24}, {100, 60}, {119, 30}, {120, 30}, {300, 100}} {
+	for _, size := range [][2]int{{1, 1}, {20, 3}, {20, 5}, {40, 10}, {80, 24}, {100, 60}, {119, 30}, {120, 30}, {300, 100}} {
 		m := watched(80, 24)
 		next, _ := m.Update(tea.WindowSizeMsg{Width: size[0], Height: size[1]})
 		lines := strings.Split(next.View(), "\n")
@@ -118,7 +118,7 @@ func TestWatchScreenKeepsTheRunningJob(t *testing.T) {
 	compareGolden(t, "testdata/watch-last-80x24.txt", m.View()+"\n")
 }
 
-// A job that starts is shown in place of one that has ended, unless somebody has picked that.
+// A job that starts is shown in place of one that has ended or waits, unless somebody has picked that.
 func TestWatchChooses(t *testing.T) {
 	job := func(uid string, state sslctlv1.JobState) *sslctlv1.Job { return &sslctlv1.Job{Uid: uid, State: state} }
 	runs, waits := job("4", sslctlv1.JobState_JOB_STATE_RUNNING), job("3", sslctlv1.JobState_JOB_STATE_WAITING)
@@ -132,7 +132,9 @@ func TestWatchChooses(t *testing.T) {
 		{[]*sslctlv1.Job{runs, waits, done}, "", false, "4"},
 		{[]*sslctlv1.Job{runs, waits, done}, "2", false, "4"},
 		{[]*sslctlv1.Job{runs, waits, done}, "2", true, "2"},
-		{[]*sslctlv1.Job{runs, waits, done}, "3", false, "3"},
+		{[]*sslctlv1.Job{runs, waits, done}, "3", false, "4"},
+		{[]*sslctlv1.Job{waits, done}, "3", false, "3"},
+		{[]*sslctlv1.Job{job("5", sslctlv1.JobState_JOB_STATE_STARTING), runs}, "4", false, "4"},
 		{[]*sslctlv1.Job{done, old}, "1", false, "1"},
 		{[]*sslctlv1.Job{done, old}, "9", true, "2"}, // it was deleted
 	} {
