@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -42,7 +43,7 @@ func (a *clusterService) watchEvents(ctx context.Context, m *pb.WatchEventsReque
 	if err != nil {
 		return err
 	}
-	after, limit := m.AfterId, m.Limit
+	after, limit, said := m.AfterId, m.Limit, time.Now()
 	for {
 		change := a.n.changed.next()
 		s := a.n.fsm.state.Load()
@@ -50,13 +51,21 @@ func (a *clusterService) watchEvents(ctx context.Context, m *pb.WatchEventsReque
 			if err := out.Send(&pb.WatchEventsResponse{Event: e}); err != nil {
 				return err
 			}
+			said = time.Now()
 		}
 		if j := s.Jobs[uid]; uid != 0 && (j == nil || j.State.Ended()) {
 			return nil
 		}
 		after, limit = (s.Index+1)*state.EventsOfCommand-1, 0
-		if err := wait(ctx, t, change); err != nil {
+		quiet, err := waitQuietly(ctx, t, streamAlive-time.Since(said), change, nil)
+		if err != nil {
 			return err
+		}
+		if quiet {
+			if err := out.Send(&pb.WatchEventsResponse{}); err != nil {
+				return err
+			}
+			said = time.Now()
 		}
 	}
 }

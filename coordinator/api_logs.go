@@ -18,8 +18,6 @@ import (
 const (
 	// tailEvery is how long lines are gathered before they are sent: those of different processes arrive out of order.
 	tailEvery = 200 * time.Millisecond
-	// tailAlive is how long a stream without lines says nothing.
-	tailAlive = 5 * time.Second
 	// tailLinger is how long nothing may have been logged about a job that has ended before its stream does: workers come to their end later.
 	tailLinger = time.Second
 	// tailBatch is the number of lines in one message.
@@ -49,35 +47,41 @@ func (a *logService) tail(ctx context.Context, m *pb.TailRequest, out *connect.S
 	uid := j.UID
 	if !m.Follow {
 		lines, _, leftOut := a.n.logs.since(fmt.Sprint(uid), 0)
-		return sendLines(out, m, lines, leftOut)
+		_, err := sendLines(out, m, lines, leftOut)
+		return err
 	}
 	pause := time.NewTimer(tailEvery)
 	defer pause.Stop()
-	for next, quietSince := uint64(0), time.Now(); ; {
+	for next, quietSince, said := uint64(0), time.Now(), time.Now(); ; {
 		logged, changed := a.n.logs.changed.next(), a.n.changed.next()
 		j := a.n.fsm.state.Load().Jobs[uid]
 		lines, after, leftOut := a.n.logs.since(fmt.Sprint(uid), next)
 		if next = after; len(lines) > 0 || leftOut > 0 {
 			quietSince = time.Now()
-			if err := sendLines(out, m, lines, leftOut); err != nil {
+			sent, err := sendLines(out, m, lines, leftOut)
+			if err != nil {
 				return err
 			}
+			if sent {
+				said = quietSince
+			}
 		}
-		patience := tailAlive
+		patience := streamAlive - time.Since(said)
 		if j == nil || j.State.Ended() {
 			if time.Since(quietSince) >= tailLinger {
 				return nil
 			}
-			patience, changed = tailLinger, nil
+			patience, changed = min(patience, tailLinger), nil
 		}
 		quiet, err := waitQuietly(ctx, t, patience, logged, changed)
 		if err != nil {
 			return err
 		}
-		if quiet {
+		if quiet && time.Since(said) >= streamAlive {
 			if err := out.Send(&pb.TailResponse{}); err != nil {
 				return err
 			}
+			said = time.Now()
 		}
 		pause.Reset(tailEvery)
 		if err := wait(ctx, t, pause.C); err != nil {
@@ -86,25 +90,8 @@ func (a *logService) tail(ctx context.Context, m *pb.TailRequest, out *connect.S
 	}
 }
 
-// waitQuietly waits until one of two things happens, or nothing for patience: then quiet is true.
-func waitQuietly(ctx context.Context, t *term, patience time.Duration, a, b <-chan struct{}) (quiet bool, err error) {
-	alive := time.NewTimer(patience)
-	defer alive.Stop()
-	select {
-	case <-a:
-	case <-b:
-	case <-alive.C:
-		return true, nil
-	case <-t.ctx.Done():
-		return false, errTurned
-	case <-ctx.Done():
-		return false, ctx.Err()
-	}
-	return false, nil
-}
-
-// sendLines sends those lines that the request wants.
-func sendLines(out *connect.ServerStream[pb.TailResponse], m *pb.TailRequest, lines []*pb.LogLine, leftOut uint64) error {
+// sendLines sends those lines that the request wants, and tells whether there were any.
+func sendLines(out *connect.ServerStream[pb.TailResponse], m *pb.TailRequest, lines []*pb.LogLine, leftOut uint64) (sent bool, err error) {
 	response := &pb.TailResponse{LeftOut: leftOut}
 	for _, line := range lines {
 		if line.UnixNano < m.SinceUnixMs*int64(time.Millisecond) || line.Level < m.Level || m.WorkerId != "" && line.WorkerId != m.WorkerId {
@@ -113,15 +100,15 @@ func sendLines(out *connect.ServerStream[pb.TailResponse], m *pb.TailRequest, li
 		response.Lines = append(response.Lines, line)
 		if len(response.Lines) == tailBatch {
 			if err := out.Send(response); err != nil {
-				return err
+				return true, err
 			}
-			response = &pb.TailResponse{}
+			response, sent = &pb.TailResponse{}, true
 		}
 	}
 	if len(response.Lines) == 0 && response.LeftOut == 0 {
-		return nil
+		return sent, nil
 	}
-	return out.Send(response)
+	return true, out.Send(response)
 }
 
 // newPost connects the node's logs with those of all other processes.

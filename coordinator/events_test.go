@@ -4,9 +4,12 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
+	"go.uber.org/zap/zapcore"
 
 	pb "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
 	"github.com/sslctl/sslctl/proto/sslctl/v1alpha1/sslctlv1connect"
@@ -56,7 +59,9 @@ func TestCordonsAndEventsSurvive(t *testing.T) {
 		t.Fatalf("the job's newest event is %v", newest)
 	}
 
-	stream, err := clusterAt(g.follower()).WatchEvents(t.Context(), connect.NewRequest(&pb.WatchEventsRequest{AfterId: events[3].Id}))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	stream, err := clusterAt(g.follower()).WatchEvents(ctx, connect.NewRequest(&pb.WatchEventsRequest{AfterId: events[3].Id}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,9 +70,35 @@ func TestCordonsAndEventsSurvive(t *testing.T) {
 		return clusterAt(g.leader()).UncordonWorker(ctx, connect.NewRequest(&pb.UncordonWorkerRequest{WorkerId: "w1"}))
 	})
 	for _, want := range []string{"Replaced", "Uncordoned"} {
-		if !stream.Receive() || stream.Msg().Event.Reason != want {
+		if !stream.Receive() || stream.Msg().Event.GetReason() != want {
 			t.Fatalf("the stream gave %v (%v), want %s", stream.Msg(), stream.Err(), want)
 		}
+	}
+	leader := g.leader()
+	var beating sync.WaitGroup
+	beating.Go(func() { // heartbeats of others are no news
+		ticker := time.NewTicker(streamAlive / 50)
+		defer ticker.Stop()
+		for ctx.Err() == nil {
+			<-ticker.C
+			leader.changed.notify()
+		}
+	})
+	defer beating.Wait()
+	defer cancel()
+	lines, err := sslctlv1connect.NewLogServiceClient(http.DefaultClient, "http://"+g.follower().Address()).Tail(ctx,
+		connect.NewRequest(&pb.TailRequest{Job: uid, Follow: true, Level: int32(zapcore.FatalLevel)}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lines.Close()
+	for stream.Receive() && stream.Msg().Event != nil { // the job begins, and its worker is lost
+	}
+	if !lines.Receive() || len(lines.Msg().Lines) > 0 {
+		t.Fatalf("while nothing is logged that is asked for the stream gave %v (%v), want a sign of life", lines.Msg(), lines.Err())
+	}
+	if stream.Err() != nil {
+		t.Fatalf("while nothing happens the stream ends with %v, want a sign of life", stream.Err())
 	}
 	_, err = clusterAt(g.leader()).CordonWorker(t.Context(), connect.NewRequest(&pb.CordonWorkerRequest{WorkerId: "w2"}))
 	if connect.CodeOf(err) != connect.CodeNotFound || !strings.Contains(err.Error(), `there is no worker "w2": did you mean "w1"?`) {

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"connectrpc.com/connect"
 
 	"github.com/sslctl/sslctl/internal/telemetry"
 	"github.com/sslctl/sslctl/proto/sslctl/v1alpha1/sslctlv1connect"
 )
+
+// streamAlive is how long a stream says nothing: who follows it takes a coordinator that is silent for longer for frozen.
+const streamAlive = 5 * time.Second
 
 // streams are the procedures that answer with a stream. A follower relays those message by message: bytes that are merely passed on could
 // not end with an error that says why when the leader changes.
@@ -76,4 +80,21 @@ func wait[T any](ctx context.Context, t *term, c <-chan T) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// waitQuietly waits until one of two things happens, or nothing for patience: then quiet is true.
+func waitQuietly(ctx context.Context, t *term, patience time.Duration, a, b <-chan struct{}) (quiet bool, err error) {
+	alive := time.NewTimer(patience)
+	defer alive.Stop()
+	select {
+	case <-a:
+	case <-b:
+	case <-alive.C:
+		return true, nil
+	case <-t.ctx.Done():
+		return false, errTurned
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	return false, nil
 }

@@ -117,25 +117,17 @@ func (c *client) events(ctx context.Context, r *sslctlv1.ListEventsRequest) ([]*
 
 // followEvents calls show with each event, at another coordinator when one is lost. It ends with the job that the request names.
 func (c *client) followEvents(ctx context.Context, r *sslctlv1.WatchEventsRequest, show func(*sslctlv1.Event) error) error {
-	return c.stream(ctx, "following the events", watchPatience, func(ctx context.Context, e endpoint) (heard bool, err error) {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		stream, err := e.cluster.WatchEvents(ctx, connect.NewRequest(r))
-		if err != nil {
-			return false, err
-		}
-		defer func() {
-			// The stream is over or abandoned; what closing it says changes nothing.
-			_ = stream.Close()
-		}()
-		for stream.Receive() {
-			e := stream.Msg().Event
-			heard = true
-			if err := show(e); err != nil {
-				return true, err
+	return c.stream(ctx, "following the events", streamPatience, func(ctx context.Context, at endpoint) (heard bool, err error) {
+		heard, _, err = receive(ctx, at.cluster.WatchEvents, r, func(m *sslctlv1.WatchEventsResponse) (bool, error) {
+			if m.Event == nil {
+				return false, nil // a sign of life
 			}
-			r.AfterId, r.Limit = e.Id, 0 // what was shown is not asked for again
-		}
-		return heard, stream.Err()
+			if err := show(m.Event); err != nil {
+				return false, err
+			}
+			r.AfterId, r.Limit = m.Event.Id, 0 // what was shown is not asked for again
+			return false, nil
+		})
+		return heard, err
 	})
 }

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 	"github.com/sslctl/sslctl/internal/telemetry"
 	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
@@ -92,30 +91,17 @@ func runLogs(ctx context.Context, g *globals, job string, level zapcore.Level, o
 func (c *client) tail(ctx context.Context, r *sslctlv1.TailRequest, p *logPrinter) error {
 	patience := c.timeout
 	if r.Follow {
-		patience = watchPatience
+		patience = streamPatience
 	}
 	return c.stream(ctx, "reading the logs of job "+r.Job, patience, func(ctx context.Context, e endpoint) (heard bool, err error) {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		silence := time.AfterFunc(watchSilence, cancel)
-		defer silence.Stop()
-		stream, err := e.logs.Tail(ctx, connect.NewRequest(r))
-		if err != nil {
-			return false, err
-		}
-		defer func() {
-			// The stream is over or abandoned; what closing it says changes nothing.
-			_ = stream.Close()
-		}()
-		for stream.Receive() {
-			silence.Reset(watchSilence)
-			heard = true
-			if err := p.print(stream.Msg()); err != nil {
-				return true, err
+		heard, _, err = receive(ctx, e.logs.Tail, r, func(m *sslctlv1.TailResponse) (bool, error) {
+			if err := p.print(m); err != nil {
+				return false, err
 			}
 			r.SinceUnixMs = max(r.SinceUnixMs, p.resume())
-		}
-		return heard, stream.Err()
+			return false, nil
+		})
+		return heard, err
 	})
 }
 
