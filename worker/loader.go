@@ -30,7 +30,7 @@ func viewsOf(t task.Task) []string {
 // loaded is this rank's part of one global batch.
 type loaded struct {
 	own     []task.Batch // of the owned virtual ranks, in order
-	corrupt []string     // samples that were replaced in it
+	corrupt []string     // samples that were replaced in it, each once
 }
 
 // loader makes the micro-batches of the owned virtual ranks ahead of the step, one goroutine for each virtual rank.
@@ -95,12 +95,22 @@ func (l *loader) next(ctx context.Context) (*loaded, error) {
 				return nil, m.err
 			}
 			out.own = append(out.own, m.batch)
-			out.corrupt = append(out.corrupt, m.corrupt...)
+			out.corrupt = withNew(out.corrupt, m.corrupt)
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
 	}
 	return out, nil
+}
+
+// withNew appends what known does not have yet.
+func withNew(known, names []string) []string {
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			known = append(known, name)
+		}
+	}
+	return known
 }
 
 // release gives the buffers of a batch back to their streams.

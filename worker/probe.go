@@ -33,6 +33,7 @@ func (e *Estimate) probe(ctx context.Context, s *session, src *source, b *built,
 	watch := newStopwatch(time.Now)
 	e.Probe = &Probe{}
 	var calls []counted
+	var corrupt []string
 	begun := time.Now()
 	for step := uint64(0); step < src.totalSteps; step++ {
 		warm := step < prefetch && src.totalSteps > prefetch // samples of these are made before they are asked for
@@ -43,6 +44,10 @@ func (e *Estimate) probe(ctx context.Context, s *session, src *source, b *built,
 		batch, err := loader.next(ctx)
 		if err != nil {
 			return nil, err
+		}
+		corrupt = withNew(corrupt, batch.corrupt)
+		if limit := s.job.Spec.Dataset.MaxCorrupt; len(corrupt) > limit {
+			return nil, tooCorrupt(corrupt, limit)
 		}
 		watch.enter(telemetry.PhaseForward)
 		if _, err := b.task.Step(ctx, group, step, batch.own, b.applies(group, step)); err != nil {

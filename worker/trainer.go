@@ -193,11 +193,7 @@ func some(names []string) string {
 // noteCorrupt adds to the samples that were replaced, and reports those that are new.
 func (t *trainer) noteCorrupt(names []string) {
 	known := len(t.Corrupt)
-	for _, name := range names {
-		if !slices.Contains(t.Corrupt, name) {
-			t.Corrupt = append(t.Corrupt, name)
-		}
-	}
+	t.Corrupt = withNew(t.Corrupt, names)
 	t.reportCorrupt(t.Corrupt[known:])
 }
 
