@@ -46,3 +46,25 @@ func BenchmarkStep256(b *testing.B) {
 		all.Wait()
 	}
 }
+
+// BenchmarkLarge64 is a step's passes of the large models over 64 images of 32×32 in colour: two micro-batches of 32 at a time.
+func BenchmarkLarge64(b *testing.B) {
+	for _, name := range []string{"resnet18", "vit-tiny"} {
+		b.Run(name, func(b *testing.B) {
+			m := build(b, name, Options{InH: 32, InW: 32, InC: 3})
+			x, dz := drawn("images", 32, 32, 32, 3), drawn("upstream", 32, m.OutDim())
+			models := [2]*Model{m, m.Replica()}
+			grads := [2][]float32{make([]float32, len(m.Params().Data)), make([]float32, len(m.Params().Data))}
+			for b.Loop() {
+				var all sync.WaitGroup
+				for i, r := range models {
+					all.Go(func() {
+						r.Forward(x, true)
+						r.Backward(dz, grads[i])
+					})
+				}
+				all.Wait()
+			}
+		})
+	}
+}
