@@ -87,6 +87,7 @@ func newModel(job *jobspec.Job, key keyed.Key) (*nn.Model, error) {
 	model, err := nn.New(m.Name, nn.Options{
 		InH: m.Image.Height, InW: m.Image.Width, InC: m.Image.Channels,
 		Stem:            m.Stem,
+		Norm:            m.Norm,
 		Patch:           m.Patch,
 		Projector:       &nn.Projector{Hidden: m.Projector.Hidden, Out: m.Projector.Out, BatchNorm: m.Projector.BatchNorm, Layers: m.Projector.Layers},
 		Predictor:       predictor,

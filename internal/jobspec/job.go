@@ -196,6 +196,9 @@ type Model struct {
 	// What comes before the residual blocks: cifar, a 3×3 convolution that keeps the size of small images; imagenet, a 7×7 convolution and
 	// a maximum that quarter it.
 	Stem string `yaml:"stem" default:"cifar" enum:"cifar,imagenet" only:"name=resnet18|resnet50"`
+	// Norm of the residual blocks: batch, each channel over a virtual rank's samples; group, each sample by itself in 32 groups of channels,
+	// which leaves nothing of the other samples in an embedding and takes virtual ranks of one sample.
+	Norm string `yaml:"norm" default:"batch" enum:"batch,group" only:"name=resnet-tiny|resnet18|resnet50"`
 	// Side of the square patches that become tokens; it divides model.image.height and width.
 	Patch int `yaml:"patch" default:"4" range:"[1,1024]" unit:"pixels" only:"name=vit-tiny"`
 	// What the encoder sees.

@@ -5,7 +5,7 @@ import "slices"
 // ModelInfo is what the job file must know about a model without importing it.
 type ModelInfo struct {
 	Name      string
-	BatchNorm bool // the encoder itself has batch norm, whatever the projector has
+	BatchNorm bool // the encoder itself has batch norm, whatever the projector has; spec.model.norm may take it away
 }
 
 // TaskInfo is what the job file must know about a task without importing it.

@@ -111,6 +111,22 @@ func TestBiasesAndNormsAreSparedByLARSUnlessTheFileSaysOtherwise(t *testing.T) {
 	}
 }
 
+// One sample a virtual rank is enough where nothing is normalised over the batch.
+func TestMicroBatchesOfOneSample(t *testing.T) {
+	for set, fits := range map[string]bool{
+		"{name: vit-tiny, projector: {batchNorm: false}}":              true,
+		"{name: resnet18, norm: group, projector: {batchNorm: false}}": true,
+		"{name: resnet18, projector: {batchNorm: false}}":              false,
+		"{name: mlp, projector: {batchNorm: false}}":                   false,
+		"{name: vit-tiny}": false,
+	} {
+		_, err := Parse([]byte(valid), []string{"spec.model=" + set, "spec.training.globalBatch=8", "spec.training.virtualRanks=8"})
+		if (err == nil) != fits {
+			t.Errorf("%s: %v", set, err)
+		}
+	}
+}
+
 func TestAScheduleBySteps(t *testing.T) {
 	job, err := Parse([]byte(valid), []string{"spec.optimizer={name: lars, lr: 0.3, clipNorm: 1.5, schedule: step, milestones: [120, 160], gamma: 0.2}"})
 	if err != nil {

@@ -167,7 +167,7 @@ func (s *Spec) checkBatch(c *checker) {
 // checkMicroBatch checks what one virtual rank's batch norm sees.
 func (s *Spec) checkMicroBatch(c *checker) {
 	micro, groups := s.Training.MicroBatch(), s.Task.ShuffleGroups
-	if c.broken("spec.task.shuffleGroups", "spec.task.name", "spec.model.name", "spec.model.projector.batchNorm", "spec.task.predictor.batchNorm") {
+	if c.broken("spec.task.shuffleGroups", "spec.task.name", "spec.model.name", "spec.model.norm", "spec.model.projector.batchNorm", "spec.task.predictor.batchNorm") {
 		return
 	}
 	if !s.Task.Has("shuffleGroups") {
@@ -180,7 +180,8 @@ func (s *Spec) checkMicroBatch(c *checker) {
 	}
 	model, _ := modelInfo(s.Model.Name)
 	predictorNorm := s.Task.Has("predictor") && s.Task.Predictor.BatchNorm
-	if (model.BatchNorm || s.Model.Projector.BatchNorm || predictorNorm) && micro/groups < 2 {
+	encoderNorm := model.BatchNorm && s.Model.Norm == "batch"
+	if (encoderNorm || s.Model.Projector.BatchNorm || predictorNorm) && micro/groups < 2 {
 		c.fail("spec.training.globalBatch", fmt.Sprintf("gives a batch-norm group %d sample", micro/groups),
 			fmt.Sprintf("at least %d, two samples for each of %d virtual ranks × %d groups",
 				2*s.Training.VirtualRanks*groups, s.Training.VirtualRanks, groups))

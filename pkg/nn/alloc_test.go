@@ -8,10 +8,12 @@ import "testing"
 func TestSteadyStateAllocatesNothing(t *testing.T) {
 	imagenet := small()
 	imagenet.Stem = StemImageNet
+	group := small()
+	group.Norm = NormGroup
 	for _, c := range []struct {
 		name    string
 		options Options
-	}{{"resnet-tiny", small()}, {"thin basic", small()}, {"thin bottleneck", imagenet}, {"thin transformer", small()}} {
+	}{{"resnet-tiny", small()}, {"thin basic", small()}, {"thin bottleneck", imagenet}, {"thin transformer", small()}, {"thin basic", group}} {
 		m := buildThin(t, c.name, c.options)
 		x, dz, grad := drawn("images", 8, 16, 16, 1), drawn("upstream", 8, 64), make([]float32, len(m.Params().Data))
 		stats := make([]float32, len(m.Running().Data))

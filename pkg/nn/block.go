@@ -18,8 +18,8 @@ func (b *builder) block(name string, h, w, in, out, stride int) (l *block, outH,
 	first := b.conv(name+".conv1", h, w, in, out, 3, stride)
 	outH, outW = first.geometry.OutH(), first.geometry.OutW()
 	l = &block{main: sequence{
-		first, b.batchNorm(name+".bn1", outH*outW, out), &relu{},
-		b.conv(name+".conv2", outH, outW, out, out, 3, 1), b.batchNorm(name+".bn2", outH*outW, out),
+		first, b.norm(name+".bn1", outH*outW, out), &relu{},
+		b.conv(name+".conv2", outH, outW, out, out, 3, 1), b.norm(name+".bn2", outH*outW, out),
 	}}
 	l.shortcut = b.shortcut(name, h, w, in, out, stride)
 	return l, outH, outW
@@ -29,12 +29,12 @@ func (b *builder) block(name string, h, w, in, out, stride int) (l *block, outH,
 // lies where torchvision has it, not on the first convolution as in the paper.
 func (b *builder) bottleneck(name string, h, w, in, width, stride int) (l *block, outH, outW int) {
 	out := bottleneckWidening * width
-	l = &block{main: sequence{b.conv(name+".conv1", h, w, in, width, 1, 1), b.batchNorm(name+".bn1", h*w, width), &relu{}}}
+	l = &block{main: sequence{b.conv(name+".conv1", h, w, in, width, 1, 1), b.norm(name+".bn1", h*w, width), &relu{}}}
 	second := b.conv(name+".conv2", h, w, width, width, 3, stride)
 	outH, outW = second.geometry.OutH(), second.geometry.OutW()
 	l.main = append(l.main,
-		second, b.batchNorm(name+".bn2", outH*outW, width), &relu{},
-		b.conv(name+".conv3", outH, outW, width, out, 1, 1), b.batchNorm(name+".bn3", outH*outW, out))
+		second, b.norm(name+".bn2", outH*outW, width), &relu{},
+		b.conv(name+".conv3", outH, outW, width, out, 1, 1), b.norm(name+".bn3", outH*outW, out))
 	l.shortcut = b.shortcut(name, h, w, in, out, stride)
 	return l, outH, outW
 }
@@ -45,7 +45,7 @@ func (b *builder) shortcut(name string, h, w, in, out, stride int) sequence {
 		return nil
 	}
 	c := b.conv(name+".downsample.0", h, w, in, out, 1, stride)
-	return sequence{c, b.batchNorm(name+".downsample.1", c.geometry.OutH()*c.geometry.OutW(), out)}
+	return sequence{c, b.norm(name+".downsample.1", c.geometry.OutH()*c.geometry.OutW(), out)}
 }
 
 func (l *block) forward(p *pass, x []float32) []float32 {

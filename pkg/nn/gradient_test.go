@@ -151,7 +151,7 @@ func fromTorch(p Param, src []float32) {
 // thin are small forms of the large models, for tests alone.
 var thin = map[string]architecture{
 	"thin basic":       {name: "thin basic", build: resNet{blocks: [4]int{2, 1, 1, 1}, width: 4}.build},
-	"thin bottleneck":  {name: "thin bottleneck", build: resNet{blocks: [4]int{1, 2, 1, 1}, width: 4, bottleneck: true}.build},
+	"thin bottleneck":  {name: "thin bottleneck", build: resNet{blocks: [4]int{1, 2, 1, 1}, width: 2, bottleneck: true}.build},
 	"thin transformer": {name: "thin transformer", build: visionTransformer{depth: 2, width: 12, heads: 3}.build},
 }
 
@@ -177,10 +177,12 @@ func TestGradientsAgainstCentralDifferences(t *testing.T) {
 	}{
 		{"thin basic", Options{InH: 9, InW: 16, InC: 3, Projector: &Projector{Hidden: 8, Out: 5, BatchNorm: true}}, 6},
 		{"thin basic", Options{InH: 16, InW: 33, InC: 1, Stem: StemImageNet, BatchNormGroups: 2}, 12},
-		{"thin bottleneck", Options{InH: 16, InW: 16, InC: 1, Stem: StemCIFAR}, 6},
+		{"thin bottleneck", Options{InH: 9, InW: 9, InC: 1, Stem: StemCIFAR}, 6},
+		{"resnet-tiny", Options{InH: 9, InW: 12, InC: 1, Norm: NormGroup, Projector: &Projector{Hidden: 8, Out: 5, BatchNorm: true}}, 3},
+		{"thin basic", Options{InH: 24, InW: 16, InC: 1, Norm: NormGroup}, 2},
 		{"thin transformer", Options{InH: 8, InW: 12, InC: 3, Projector: &Projector{Hidden: 8, Out: 5}}, 2},
 		{"thin transformer", Options{InH: 9, InW: 12, InC: 1, Patch: 3}, 1},
-		{"thin bottleneck", Options{InH: 64, InW: 37, InC: 3, Stem: StemImageNet}, 4},
+		{"thin bottleneck", Options{InH: 40, InW: 33, InC: 3, Stem: StemImageNet}, 4},
 		{"resnet-tiny", Options{InH: 8, InW: 8, InC: 1, Projector: &Projector{Hidden: 8, Out: 5, BatchNorm: true}}, 4},
 		{"resnet-tiny", Options{InH: 9, InW: 10, InC: 3, BatchNormGroups: 2, Projector: &Projector{Hidden: 8, Out: 5, Layers: 3}}, 4},
 		{"resnet-tiny", Options{InH: 12, InW: 8, InC: 1}, 3},

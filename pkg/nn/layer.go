@@ -49,4 +49,13 @@ func grow[T any](buffer *[]T, n int) []T {
 type builder struct {
 	params, running layout
 	norms           []*batchNorm
+	groupNorms      bool // of convolutions, instead of batch norms
+}
+
+// norm adds the norm of a convolution's maps.
+func (b *builder) norm(name string, rows, channels int) layer {
+	if b.groupNorms {
+		return b.groupNorm(name, rows, channels)
+	}
+	return b.batchNorm(name, rows, channels)
 }

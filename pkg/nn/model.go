@@ -75,7 +75,7 @@ func (arch architecture) model(o Options, key keyed.Key) (*Model, error) {
 
 // assemble makes the layers, with empty activations and no values.
 func assemble(arch architecture, o Options) (*Model, *builder) {
-	m, b := &Model{arch: arch, options: o}, &builder{}
+	m, b := &Model{arch: arch, options: o}, &builder{groupNorms: o.Norm == NormGroup}
 	m.encoder, m.featureDim = arch.build(b, o)
 	m.outDim = m.featureDim
 	if o.Projector != nil {

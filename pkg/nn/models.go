@@ -56,7 +56,7 @@ func buildResNetTiny(b *builder, o Options) (sequence, int) {
 	const stem, cells = 32, 2
 	first := b.conv("conv1", o.InH, o.InW, o.InC, stem, 3, 2)
 	h, w := first.geometry.OutH(), first.geometry.OutW()
-	s := sequence{first, b.batchNorm("bn1", h*w, stem), &relu{}}
+	s := sequence{first, b.norm("bn1", h*w, stem), &relu{}}
 	in := stem
 	for i, out := range []int{64, 128} {
 		var l *block

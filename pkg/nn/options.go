@@ -18,10 +18,17 @@ var (
 // minSide is the least image height and width: what the strided layers leave one pixel of.
 const minSide = 8
 
+// The norms of the residual networks' maps.
+const (
+	NormBatch = "batch" // over the batch, channel by channel
+	NormGroup = "group" // over each sample by itself, in 32 groups of channels
+)
+
 // Options say what a model is built for.
 type Options struct {
 	InH, InW, InC int        // height, width (at least 8 each) and channels of the images
 	Stem          string     // of resnet18 and resnet50: StemCIFAR, which "" stands for, or StemImageNet
+	Norm          string     // of the residual networks' maps: NormBatch, which "" stands for, or NormGroup
 	Patch         int        // of vit-tiny: side of the patches, which divides both sides of the images; 0 stands for DefaultPatch
 	Projector     *Projector // head that maps features to embeddings; nil: embeddings are the features
 	Predictor     *Predictor // head behind the projector, or behind the encoder where there is no projector; nil: none
@@ -75,6 +82,7 @@ func (o Options) validate() error {
 	check(o.InH >= minSide && o.InW >= minSide, "images are %d×%d, expected at least %d×%d", o.InH, o.InW, minSide, minSide)
 	check(o.InC >= 1, "images have %d channels, expected 1 or more", o.InC)
 	check(o.Stem == "" || o.Stem == StemCIFAR || o.Stem == StemImageNet, "stem %q, expected %s or %s", o.Stem, StemCIFAR, StemImageNet)
+	check(o.Norm == "" || o.Norm == NormBatch || o.Norm == NormGroup, "norm %q, expected %s or %s", o.Norm, NormBatch, NormGroup)
 	check(o.Patch >= 0, "patches of %d, expected 1 or more", o.Patch)
 	check(o.BatchNormGroups >= 0, "batch norm in %d groups, expected 1 or more", o.BatchNormGroups)
 	head := func(name string, p *Projector) {

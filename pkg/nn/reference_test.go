@@ -10,9 +10,10 @@ import (
 
 // plain is the same models in float64, written as the formulas read: what the fast ones are compared with.
 type plain struct {
-	value  map[string][]float64
-	shape  map[string][]int
-	groups int
+	value      map[string][]float64
+	shape      map[string][]int
+	groups     int
+	groupNorms bool
 }
 
 // maps is n feature maps of h×w with c channels, NHWC; after flattening h = w = 1.
@@ -22,7 +23,7 @@ type maps struct {
 }
 
 func newPlain(m *Model) *plain {
-	r := &plain{map[string][]float64{}, map[string][]int{}, m.options.BatchNormGroups}
+	r := &plain{map[string][]float64{}, map[string][]int{}, m.options.BatchNormGroups, m.options.Norm == NormGroup}
 	for _, p := range m.Params().Params {
 		r.value[p.Name], r.shape[p.Name] = widen(p.Value.Float32s()), p.Shape
 	}
@@ -51,6 +52,9 @@ func (r *plain) conv(name string, x maps, stride int) maps {
 }
 
 func (r *plain) norm(name string, x maps) maps {
+	if r.groupNorms && !strings.HasPrefix(name, ProjectorPrefix) {
+		return r.groupNorm(name, x)
+	}
 	y := x
 	y.v = make([]float64, len(x.v))
 	size := len(x.v) / r.groups
@@ -67,6 +71,31 @@ func (r *plain) norm(name string, x maps) maps {
 			for i := g*size + c; i < (g+1)*size; i += x.c {
 				y.v[i] = (x.v[i]-mean)/math.Sqrt(variance+1e-5)*r.value[name+".weight"][c] + r.value[name+".bias"][c]
 			}
+		}
+	}
+	return y
+}
+
+func (r *plain) groupNorm(name string, x maps) maps {
+	y := x
+	y.v = make([]float64, len(x.v))
+	width := max(1, x.c/32)
+	each := func(s, g int, f func(i, c int)) {
+		for p := range x.h * x.w {
+			for c := g; c < g+width; c++ {
+				f((s*x.h*x.w+p)*x.c+c, c)
+			}
+		}
+	}
+	for s := range x.n {
+		for g := 0; g < x.c; g += width {
+			var mean, variance float64
+			size := float64(x.h * x.w * width)
+			each(s, g, func(i, _ int) { mean += x.v[i] / size })
+			each(s, g, func(i, _ int) { variance += (x.v[i] - mean) * (x.v[i] - mean) / size })
+			each(s, g, func(i, c int) {
+				y.v[i] = (x.v[i]-mean)/math.Sqrt(variance+1e-5)*r.value[name+".weight"][c] + r.value[name+".bias"][c]
+			})
 		}
 	}
 	return y
