@@ -99,7 +99,10 @@ func TestOneDigestForEveryTask(t *testing.T) {
 		bank           bool
 	}{
 		{"simclr", "{name: simclr}", false},
+		{"simclr, hard negatives", "{name: simclr, loss: hard}", false},
 		{"mocov3", "{name: mocov3, momentum: 0.9, predictor: {hidden: 32}}", false},
+		{"byol", "{name: byol, predictor: {hidden: 32}}", false},
+		{"vicreg", "{name: vicreg}", false},
 		{"instdisc, softmax", "{name: instdisc, negatives: 200}", true},
 		{"instdisc, NCE", "{name: instdisc, loss: nce, negatives: 200}", true},
 	} {

@@ -49,7 +49,7 @@ func near(t *testing.T, what string, planned, measured float64) {
 // What plan says of ring and bank is what the members of the job report at its end, for each task and an even and an uneven cut.
 func TestPlanAgainstMeasured(t *testing.T) {
 	for _, task := range []struct{ name, settings string }{
-		{"moco", ", bank: {size: 250}"}, {"simclr", ""}, {"mocov3", ", momentum: 0.9, predictor: {hidden: 32}"}, {"instdisc", ", negatives: 200"},
+		{"moco", ", bank: {size: 250}"}, {"simclr", ""}, {"mocov3", ", momentum: 0.9, predictor: {hidden: 32}"}, {"vicreg", ""}, {"instdisc", ", negatives: 200"},
 	} {
 		for _, workers := range []string{"2", "3"} {
 			t.Run(task.name+" on "+workers, func(t *testing.T) {
