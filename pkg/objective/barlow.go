@@ -35,12 +35,27 @@ func (b Barlow) Correlation(dst, first, second []float32) {
 	simd.Gemm(true, false, b.D, b.D, len(first)/b.D, 1, first, b.D, second, b.D, 0, dst, b.D)
 }
 
-// BarlowTerms are the parts of a loss, and what its gradient needs.
+// BarlowTerms are the parts of a loss, and what its gradient needs. The zero value may be filled any number of times.
 type BarlowTerms struct {
-	Invariance float64 // Σⱼ (Cⱼⱼ − 1)²
-	Redundancy float64 // Σ_{j≠k} Cⱼₖ²
-	slopes     []float32
-	along      [2][]float32 // −1/B·Σ over the rows of ∂L/∂ẑ·ẑ, by column, of each view
+	Invariance  float64 // Σⱼ (Cⱼⱼ − 1)²
+	Redundancy  float64 // Σ_{j≠k} Cⱼₖ²
+	slopes      []float32
+	scales      [2][]float32
+	along       [2][]float64 // Σ of ∂L/∂C·C over the other view's columns, by column of each view
+	corrections [2][]float32 // −scale·mean(∂L/∂ẑ·ẑ), by column of each view
+	none        []float32    // d zeros
+}
+
+func (t *BarlowTerms) reset(d int) {
+	t.Invariance, t.Redundancy = 0, 0
+	if len(t.none) != d {
+		t.none = make([]float32, d)
+		for view := range 2 {
+			t.along[view], t.corrections[view] = make([]float64, d), make([]float32, d)
+		}
+	}
+	clear(t.along[0])
+	clear(t.along[1])
 }
 
 // Loss is the weighted sum of the parts.
@@ -48,10 +63,10 @@ func (b Barlow) Loss(t *BarlowTerms) float64 {
 	return t.Invariance + float64(b.Redundancy*t.Redundancy)
 }
 
-// Terms computes the loss from the total of Correlation over the whole batch, which it overwrites.
-func (b Barlow) Terms(correlation []float32) *BarlowTerms {
-	t := &BarlowTerms{slopes: correlation, along: [2][]float32{make([]float32, b.D), make([]float32, b.D)}}
-	first, second := make([]float64, b.D), make([]float64, b.D)
+// Terms fills t from the total of Correlation over the whole batch, which it overwrites, and the scales of each view. Gradient reads both.
+func (b Barlow) Terms(t *BarlowTerms, correlation []float32, scales [2][]float32) {
+	t.reset(b.D)
+	t.slopes, t.scales = correlation, scales
 	n := float64(b.Samples)
 	for j := range b.D {
 		row := correlation[j*b.D : (j+1)*b.D]
@@ -65,27 +80,24 @@ func (b Barlow) Terms(correlation []float32) *BarlowTerms {
 				t.Redundancy += float64(c * c)
 			}
 			row[k] = float32(slope / n)
-			first[j] += float64(slope * c)
-			second[k] += float64(slope * c)
+			t.along[0][j] += float64(slope * c)
+			t.along[1][k] += float64(slope * c)
 		}
 	}
-	for j := range b.D {
-		t.along[0][j], t.along[1][j] = float32(-first[j]/n), float32(-second[j]/n)
+	for view, scale := range scales {
+		for j, along := range t.along[view] {
+			t.corrections[view][j] = float32(-along / n * float64(scale[j]))
+		}
 	}
-	return t
 }
 
 // Gradient writes the loss's gradient by some raw rows of a view (0 or 1), dz (n, d): own are those rows and other the same rows of the other
-// view, both standardised, scales the view's factors (d). With G = ∂L/∂C, ∂L/∂â = b̂·Gᵀ/B and ∂L/∂b̂ = â·G/B; through the standardisation,
-// whose first correction (the mean of that gradient) is 0 since the other view is centred:
+// view, both standardised. With G = ∂L/∂C, ∂L/∂â = b̂·Gᵀ/B and ∂L/∂b̂ = â·G/B; through the standardisation, whose first correction (the
+// mean of that gradient) is 0 since the other view is centred:
 //
 //	∂L/∂z = scale·(∂L/∂ẑ − ẑ·mean(∂L/∂ẑ·ẑ))
-func (b Barlow) Gradient(dz, own, other, scales []float32, t *BarlowTerms, view int) {
+func (b Barlow) Gradient(dz, own, other []float32, t *BarlowTerms, view int) {
 	n := len(own) / b.D
 	simd.Gemm(false, view == 0, n, b.D, b.D, 1, other, b.D, t.slopes, b.D, 0, dz, b.D)
-	correction := make([]float32, b.D)
-	for j := range correction {
-		correction[j] = float32(scales[j] * t.along[view][j])
-	}
-	simd.Affine2(dz, dz, own, scales, correction, make([]float32, b.D), n, b.D)
+	simd.Affine2(dz, dz, own, t.scales[view], t.corrections[view], t.none, n, b.D)
 }

@@ -2,6 +2,7 @@ package objective
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/sslctl/sslctl/pkg/keyed"
@@ -24,8 +25,9 @@ func centred(views [2][]float32, d, ranks int) (out [2][]float32) {
 			simd.ColumnSum(part, z[lo*d:hi*d], hi-lo, d)
 			simd.Add(sums, part)
 		})
-		out[view] = make([]float32, len(z))
-		ranksOf(samples, ranks, func(lo, hi int) { Center(out[view][lo*d:hi*d], z[lo*d:hi*d], sums, samples) })
+		simd.Scale(sums, -1/float32(samples))
+		out[view] = slices.Clone(z)
+		simd.AddRow(out[view], sums, samples, d)
 	}
 	return out
 }
@@ -75,14 +77,15 @@ func barlowOf(b Barlow, views [2][]float32, ranks int) (loss float64, correlatio
 	for _, x := range total {
 		correlation = append(correlation, x/float32(b.Samples))
 	}
-	terms := b.Terms(total)
+	var terms BarlowTerms
+	b.Terms(&terms, total, scales)
 	for view := range z {
 		gradients[view] = make([]float32, b.Samples*d)
 		ranksOf(b.Samples, ranks, func(lo, hi int) {
-			b.Gradient(gradients[view][lo*d:hi*d], z[view][lo*d:hi*d], z[1-view][lo*d:hi*d], scales[view], terms, view)
+			b.Gradient(gradients[view][lo*d:hi*d], z[view][lo*d:hi*d], z[1-view][lo*d:hi*d], &terms, view)
 		})
 	}
-	return b.Loss(terms), correlation, gradients
+	return b.Loss(&terms), correlation, gradients
 }
 
 // means64 are the means of the columns of z (n, d).

@@ -43,19 +43,19 @@ func (x *Negatives) sumBlock(figures []float32, lo int) {
 	}
 	exps := tiles.get()
 	defer tiles.put(exps)
-	powers := x.powers()
+	powers, count := x.powers()
 	// With two samples or more and an even number of rows, no tile is hidden from a row altogether.
 	x.eachTile(lo, n, func(at, width int, _, scores []float32) {
 		x.hide(scores, lo, n, at, width, float32(math.Inf(-1)))
 		for i := range n {
 			s, e := scores[i*width:(i+1)*width], exps[:width]
 			if m := simd.Max(s); m > maxima[i] {
-				for f, power := range powers {
+				for f, power := range powers[:count] {
 					sums[f][i] *= simd.Exp1(power * (maxima[i] - m))
 				}
 				maxima[i] = m
 			}
-			for f, power := range powers {
+			for f, power := range powers[:count] {
 				copy(e, s)
 				simd.Scale(e, power)
 				sums[f][i] += simd.ExpSum(e, e, power*maxima[i])
@@ -64,18 +64,18 @@ func (x *Negatives) sumBlock(figures []float32, lo int) {
 	})
 	for i := range n {
 		figures[Figures*i+1] = float32(keyed.Log(float64(x.negatives()))) // Σⱼ e⁰, where β is 0
-		for f, power := range powers {
+		for f, power := range powers[:count] {
 			figures[Figures*i+f] = float32(float64(float64(power)*float64(maxima[i])) + keyed.Log(float64(sums[f][i])))
 		}
 	}
 }
 
 // powers are what scores are multiplied with in the sums that have to be made: 1+β and, where it is above 0, β.
-func (x *Negatives) powers() []float32 {
+func (x *Negatives) powers() (powers [Figures]float32, count int) {
 	if x.Beta == 0 || x.Decoupled {
-		return []float32{1}
+		return [Figures]float32{1}, 1
 	}
-	return []float32{float32(1 + x.Beta), float32(x.Beta)}
+	return [Figures]float32{float32(1 + x.Beta), float32(x.Beta)}, Figures
 }
 
 // negatives is N.
@@ -92,21 +92,28 @@ func (x *Negatives) hide(tile []float32, lo, n, at, width int, value float32) {
 	}
 }
 
-// Pulls is what the gradients need of all rows.
+// Pulls is what the gradients need of all rows. The zero value may be filled any number of times.
 type Pulls struct {
 	positive []float32          // ∂Lᵢ/∂s₊
 	shifts   [Figures][]float32 // ∂Lᵢ/∂sⱼ = e^{(1+β)·sⱼ + shift₀} − e^{β·sⱼ + shift₁}
 }
 
-// Loss is the loss, the mean cosine between the two views of a sample and what Gradient needs, given the Sums of all 2B rows. Finite is
-// false when the loss is NaN or Inf.
-func (x *Negatives) Loss(figures []float32) (loss, positive float64, pulls *Pulls, finite bool) {
-	rows := x.rows()
-	pulls = &Pulls{positive: make([]float32, rows)}
-	powers := x.powers()
-	for f := range powers {
-		pulls.shifts[f] = make([]float32, rows)
+func (p *Pulls) resize(rows int) {
+	if len(p.positive) == rows {
+		return
 	}
+	p.positive = make([]float32, rows)
+	for f := range p.shifts {
+		p.shifts[f] = make([]float32, rows)
+	}
+}
+
+// Loss is the loss and the mean cosine between the two views of a sample, given the Sums of all 2B rows; it fills pulls with what Gradient
+// needs. Finite is false when the loss is NaN or Inf.
+func (x *Negatives) Loss(figures []float32, pulls *Pulls) (loss, positive float64, finite bool) {
+	rows := x.rows()
+	pulls.resize(rows)
+	powers, count := x.powers()
 	for i := range rows {
 		cosine := float64(simd.Dot(x.row(i), x.row(x.positive(i))))
 		a := x.anchor(cosine/float64(x.Tau), float64(figures[Figures*i]), float64(figures[Figures*i+1]))
@@ -114,12 +121,12 @@ func (x *Negatives) Loss(figures []float32) (loss, positive float64, pulls *Pull
 		positive += cosine
 		pulls.positive[i] = float32(a.byPositive)
 		share := keyed.Log(a.share)
-		for f, power := range powers {
+		for f, power := range powers[:count] {
 			pulls.shifts[f][i] = float32(share + keyed.Log(float64(power)) - float64(figures[Figures*i+f]))
 		}
 	}
 	loss /= float64(rows)
-	return loss, positive / float64(rows), pulls, !math.IsNaN(loss) && !math.IsInf(loss, 0)
+	return loss, positive / float64(rows), !math.IsNaN(loss) && !math.IsInf(loss, 0)
 }
 
 // anchor is one anchor's loss and its derivatives.
@@ -162,12 +169,12 @@ func (x *Negatives) gradientBlock(dz []float32, pulls *Pulls, lo int) {
 	weights, part := tiles.get(), tiles.get()
 	defer tiles.put(weights)
 	defer tiles.put(part)
-	powers := x.powers()
+	powers, count := x.powers()
 	clear(dz)
 	x.eachTile(lo, n, func(at, width int, block, scores []float32) {
 		w, e := weights[:n*width], part[:n*width]
 		clear(w)
-		for f, power := range powers {
+		for f, power := range powers[:count] {
 			shift, sign := pulls.shifts[f], float32(1-2*f)
 			copy(e, scores) // as others' negatives
 			simd.Scale(e, power)

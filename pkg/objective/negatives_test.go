@@ -22,8 +22,9 @@ func negativesOf(x Negatives, u []float32, ranks int) (loss float64, du []float3
 		}
 	}
 	each(func(lo, hi int) { x.Sums(figures[Figures*lo:Figures*hi], lo) })
-	loss, _, pulls, _ := x.Loss(figures)
-	each(func(lo, hi int) { x.Gradient(dz[lo*d:hi*d], pulls, lo) })
+	var pulls Pulls
+	loss, _, _ = x.Loss(figures, &pulls)
+	each(func(lo, hi int) { x.Gradient(dz[lo*d:hi*d], &pulls, lo) })
 	NormalizeBackward(dz, dz, z, norms, rows, d)
 	return loss, dz
 }
@@ -213,7 +214,7 @@ func TestNegativesReportNaN(t *testing.T) {
 		x.NTXent = NTXent{Z: z, D: 3, Tau: 0.2}
 		figures := make([]float32, Figures*4)
 		x.Sums(figures, 0)
-		if _, _, _, finite := x.Loss(figures); finite {
+		if _, _, finite := x.Loss(figures, &Pulls{}); finite {
 			t.Errorf("%+v: NaN passed as finite", x)
 		}
 	}

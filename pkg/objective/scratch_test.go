@@ -33,6 +33,18 @@ func ntXentStep(samples, d int) (step func()) {
 	}
 }
 
+// hardStep is ntXentStep for hard negatives.
+func hardStep(samples, d int) (step func()) {
+	x := Negatives{NTXent: NTXent{Z: random(keyed.New(1), 2*samples*d), D: d, Tau: 0.2}, TauPlus: 0.1, Beta: 1}
+	Normalize(x.Z, x.Z, make([]float32, 2*samples), 2*samples, d)
+	figures, dz, pulls := make([]float32, Figures*2*samples), make([]float32, len(x.Z)), new(Pulls)
+	return func() {
+		x.Sums(figures, 0)
+		x.Loss(figures, pulls)
+		x.Gradient(dz, pulls, 0)
+	}
+}
+
 // bankStep is InfoNCE of some queries against a bank: loss and gradients of all queries.
 func bankStep(queries, size, d int) (step func()) {
 	q, bank := random(keyed.New(1), queries*d), make([]float32, size*d)

@@ -15,7 +15,8 @@ import (
 type barlowTwins struct {
 	*columns
 	loss         objective.Barlow
-	correlations []*tensor.Dense // of each owned virtual rank, (d, d)
+	terms        objective.BarlowTerms // of the step in flight
+	correlations []*tensor.Dense       // of each owned virtual rank, (d, d)
 }
 
 func newBarlowTwins(c Config, e Environment) (Task, error) {
@@ -49,18 +50,18 @@ func (t *barlowTwins) Step(ctx context.Context, g Group, step uint64, own []Batc
 	if err != nil {
 		return nil, fmt.Errorf("sum the correlations of the embeddings: %w", err)
 	}
-	terms := t.loss.Terms(total.Float32s())
-	loss := t.loss.Loss(terms)
+	t.loss.Terms(&t.terms, total.Float32s(), scales)
+	loss := t.loss.Loss(&t.terms)
 	if math.IsNaN(loss) || math.IsInf(loss, 0) {
 		return nil, lossNotFinite(step)
 	}
 	err = t.finish(ctx, g, update, func(i, view int, dz []float32) {
-		t.loss.Gradient(dz, t.view(t.centred[i], view), t.view(t.centred[i], 1-view), scales[view], terms, view)
+		t.loss.Gradient(dz, t.view(t.centred[i], view), t.view(t.centred[i], 1-view), &t.terms, view)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return Metrics{"loss": loss, "chanceLoss": float64(t.loss.D), "invariance": terms.Invariance, "redundancy": terms.Redundancy}, nil
+	return Metrics{"loss": loss, "chanceLoss": float64(t.loss.D), "invariance": t.terms.Invariance, "redundancy": t.terms.Redundancy}, nil
 }
 
 // standardise divides the columns of the centred embeddings by their deviation over the batch, and returns the factors, (d) for each view.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/sslctl/sslctl/pkg/objective"
 	"github.com/sslctl/sslctl/pkg/simd"
 	"gorgonia.org/tensor"
 )
@@ -48,9 +47,13 @@ func (t *columns) forward(ctx context.Context, g Group, own []Batch) error {
 	if err != nil {
 		return fmt.Errorf("sum embeddings: %w", err)
 	}
+	for _, sum := range sums { // minus the mean
+		simd.Scale(sum, -1/float32(t.env.GlobalBatch))
+	}
 	simd.Parallel(len(own), func(i int) {
+		copy(t.centred[i], t.encoder.runs[i].raw)
 		for view := range 2 {
-			objective.Center(t.view(t.centred[i], view), t.view(t.encoder.runs[i].raw, view), sums[view], t.env.GlobalBatch)
+			simd.AddRow(t.view(t.centred[i], view), sums[view], t.env.micro(), t.encoder.width)
 		}
 	})
 	return nil

@@ -66,17 +66,16 @@ func (f *ntxentForm) loss(figures []float32) (loss, positive float64, finite boo
 // negativesForm is one of those that treat the positive apart.
 type negativesForm struct {
 	rows  objective.Negatives
-	pulls *objective.Pulls
+	pulls objective.Pulls
 }
 
 func (f *negativesForm) width() int                     { return objective.Figures }
 func (f *negativesForm) over(rows objective.NTXent)     { f.rows.NTXent = rows }
 func (f *negativesForm) sums(figures []float32, lo int) { f.rows.Sums(figures, lo) }
-func (f *negativesForm) gradient(dz []float32, lo int)  { f.rows.Gradient(dz, f.pulls, lo) }
+func (f *negativesForm) gradient(dz []float32, lo int)  { f.rows.Gradient(dz, &f.pulls, lo) }
 
 func (f *negativesForm) loss(figures []float32) (loss, positive float64, finite bool) {
-	loss, positive, f.pulls, finite = f.rows.Loss(figures)
-	return loss, positive, finite
+	return f.rows.Loss(figures, &f.pulls)
 }
 
 // chance tells nothing of hard negatives: they weigh more where samples differ, and the loss of a model that learns may lie above.
