@@ -228,7 +228,7 @@ func TestSubmitFollows(t *testing.T) {
 	}
 	compareGolden(t, "testdata/completed.json", stdout)
 	for _, want := range []string{"job small has uid 7", "small: step 0/40  epoch 0.0/1  1234 samples/s",
-		"small: floors: untrained kNN 70.0 %; raw pixels kNN 72.0 %", "small: epoch 0.5 (step 20): kNN 75.0 %", "small: step 40/40  completed"} {
+		"small: untrained: kNN 70.0 %; raw pixels: kNN 72.0 %", "small: epoch 0.5 (step 20): kNN 75.0 %", "small: step 40/40  completed"} {
 		if !strings.Contains(stderr, want) {
 			t.Errorf("progress %q lacks %q", stderr, want)
 		}

@@ -42,18 +42,15 @@ func evaluationLine(e *sslctlv1.Evaluation) string {
 	return fmt.Sprintf("epoch %s (step %d): %s", epoch, e.Step, text)
 }
 
-// floorsLine is what the same measures are without training; empty where they were not taken.
+// floorsLine is what the same measures are without training: "untrained: kNN 80.1 %; raw pixels: kNN 81.0 %". It is empty where they were not taken.
 func floorsLine(e *sslctlv1.Evaluation) string {
 	var parts []string
 	for _, floor := range []struct{ prefix, label string }{{"untrained.", "untrained"}, {"rawPixel.", "raw pixels"}} {
 		if text := accuracies(e, floor.prefix); text != "" {
-			parts = append(parts, floor.label+" "+text)
+			parts = append(parts, floor.label+": "+text)
 		}
 	}
-	if len(parts) == 0 {
-		return ""
-	}
-	return "floors: " + strings.Join(parts, "; ")
+	return strings.Join(parts, "; ")
 }
 
 // accuracies are the top-1 measures whose names have the prefix.

@@ -57,7 +57,7 @@ func TestLineProgress(t *testing.T) {
 	p.update(done)
 	p.close()
 	want := `small: step 1/40  epoch 0.0/1  1234 samples/s  loss 7.250
-small: floors: untrained kNN 25.0 %; raw pixels kNN 30.0 %
+small: untrained: kNN 25.0 %; raw pixels: kNN 30.0 %
 small: epoch 0.1 (step 2): kNN 50.0 %, linear 60.4 %
 small: epoch 1 (step 40): kNN 81.2 %, linear 82.5 %
 small: WARNING: collapse

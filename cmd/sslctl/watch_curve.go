@@ -47,10 +47,14 @@ func (c curve) plot(width, height int, label func(float64) string) []string {
 	lines := make([]string, height)
 	for row := range height {
 		text := ""
-		switch row {
-		case 0:
+		switch {
+		case top == bottom:
+			if row == (height-1)/2 { // where the line is
+				text = top
+			}
+		case row == 0:
 			text = top
-		case height - 1:
+		case row == height-1:
 			text = bottom
 		}
 		lines[row] = strings.TrimRight(fmt.Sprintf("%*s %s", margin, text, string(cells[row])), " ")

@@ -115,8 +115,11 @@ func (l looks) curve(title string, plot []string, without string, height int) []
 }
 
 func lossTitle(c curve) string {
-	if len(c) == 0 {
+	switch len(c) {
+	case 0:
 		return "LOSS"
+	case 1:
+		return fmt.Sprintf("LOSS %.4f", c[0].y)
 	}
 	return fmt.Sprintf("LOSS %.4f → %.4f", c[0].y, c[len(c)-1].y)
 }
@@ -124,8 +127,11 @@ func lossTitle(c curve) string {
 // knnTitle is the first and the last accuracy, and as many of the floors as fit.
 func knnTitle(c curve, values map[string]number, width int) string {
 	text := "KNN %"
-	if len(c) > 0 {
-		text = fmt.Sprintf("KNN %.1f → %.1f %%", 100*c[0].y, 100*c[len(c)-1].y)
+	switch n := len(c); {
+	case n == 1:
+		text = fmt.Sprintf("KNN %.1f %%", 100*c[0].y)
+	case n > 1:
+		text = fmt.Sprintf("KNN %.1f → %.1f %%", 100*c[0].y, 100*c[n-1].y)
 	}
 	for _, floor := range []struct{ name, label string }{{"untrained.knn.top1", "untrained"}, {"rawPixel.knn.top1", "raw pixels"}} {
 		v, ok := values[floor.name]

@@ -173,7 +173,7 @@ func TestWatchCurve(t *testing.T) {
 	if want := "4   ⡠⠊\n0 ⡠⠊"; got != want {
 		t.Errorf("plotted\n%s\nwant\n%s", got, want)
 	}
-	if flat := (curve{{1, 5}}).plot(6, 3, label); flat[0] != "5" {
+	if flat := (curve{{1, 5}}).plot(4, 3, label); strings.Join(flat, "|") != "|5  ⠐|" {
 		t.Errorf("one value is plotted as %q", flat)
 	}
 }
