@@ -47,13 +47,15 @@ func (o *adam) updateRun(i int) {
 	beta2, new1, new2 := float32(o.beta2), float32(1-o.beta1), float32(1-o.beta2)
 	size, invRoot, eps := float32(o.stepSize), float32(o.invRoot), float32(o.eps)
 	for i, x := range g {
+		w := p[i]
 		if decay != 0 {
-			x += float32(decay * p[i])
+			x += float32(decay * w)
 		}
-		m[i] += float32((x - m[i]) * new1)
-		v[i] = float32(v[i]*beta2) + float32(float32(x*x)*new2)
-		denominator := float32(float32(math.Sqrt(float64(v[i])))*invRoot) + eps
-		p[i] = float32(p[i]*keep) - float32(size*m[i])/denominator
+		mean := m[i] + float32((x-m[i])*new1)
+		square := float32(v[i]*beta2) + float32(float32(x*x)*new2)
+		m[i], v[i] = mean, square
+		denominator := float32(float32(math.Sqrt(float64(square)))*invRoot) + eps
+		p[i] = float32(w*keep) - float32(size*mean)/denominator
 	}
 }
 
