@@ -170,8 +170,12 @@ func glob(ctx context.Context, name string, access blob.Options) ([]string, erro
 		}
 	}
 	if len(matches) == 0 {
-		return nil, fmt.Errorf("%w: nothing matches %s (objects that begin with %q there: %d); check the path, or pack a data set there with `sslctl dataset pack`",
-			ErrPattern, name, fixed[slash+1:], len(objects))
+		begin := ""
+		if prefix := fixed[slash+1:]; prefix != "" {
+			begin = fmt.Sprintf(" that begin with %q", prefix)
+		}
+		return nil, fmt.Errorf("%w: nothing matches %s (objects there%s: %d); check the path, or pack a data set there with `sslctl dataset pack`",
+			ErrPattern, name, begin, len(objects))
 	}
 	return matches, nil
 }

@@ -1,14 +1,10 @@
 package shard
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"image"
 	"image/color"
-	_ "image/jpeg" // registers the format for image.DecodeConfig
-	_ "image/png"  // likewise
 	"io"
 	"slices"
 	"strings"
@@ -48,7 +44,7 @@ type MemberDetail struct {
 // InspectOptions say how to look.
 type InspectOptions struct {
 	Access   blob.Options
-	Decode   bool                  // decode every image whole, not only its header
+	Decode   bool                  // decode every image whole, and not look at its header and its end alone
 	Progress func(done, total int) // shards
 }
 
@@ -198,7 +194,7 @@ func (in *inspection) member(l location, key, member string, size int64, data io
 		}
 		if member == "cls" || member == "json" {
 			in.label.Members[member] = contents
-		} else if detail.Image, err = in.image(contents); err != nil {
+		} else if detail.Image, err = in.image(member, contents); err != nil {
 			in.problem("image that can't be decoded", "%s: %s.%s can't be decoded: %v", l.object, key, member, err)
 		} else {
 			in.s.Images[detail.Image]++
@@ -229,15 +225,10 @@ func (in *inspection) endSample(l location) {
 }
 
 // image describes an encoded image.
-func (in *inspection) image(data []byte) (string, error) {
-	c, _, err := image.DecodeConfig(bytes.NewReader(data))
+func (in *inspection) image(member string, data []byte) (string, error) {
+	c, err := readImage(member, data, in.options.Decode)
 	if err != nil {
 		return "", err
-	}
-	if in.options.Decode {
-		if _, _, err := image.Decode(bytes.NewReader(data)); err != nil {
-			return "", err
-		}
 	}
 	colours := "colour"
 	if c.ColorModel == color.GrayModel || c.ColorModel == color.Gray16Model {

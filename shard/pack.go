@@ -83,6 +83,7 @@ type packer struct {
 	old      []string
 	added    []string // keys that were not there before
 	shards   int
+	damaged  []*damagedError // files of the source; where there is one, no more shards are written
 	packed   Packed
 }
 
@@ -221,7 +222,10 @@ func (p *packer) run(ctx context.Context, progress func(done, total int)) (err e
 			if !p.o.KeepOrder {
 				from = int(key.Permute(uint64(i), uint64(n)))
 			}
-			if err := p.write(t, from); err != nil {
+			err := p.write(t, from)
+			if damaged := new(damagedError); errors.As(err, &damaged) {
+				p.damaged = append(p.damaged, damaged)
+			} else if err != nil {
 				return err
 			}
 			if progress != nil {
@@ -230,6 +234,9 @@ func (p *packer) run(ctx context.Context, progress func(done, total int)) (err e
 		}
 		if err := t.Close(); err != nil {
 			return err
+		}
+		if len(p.damaged) > 0 {
+			continue
 		}
 		size, err := temp.Seek(0, io.SeekCurrent)
 		if err != nil {
@@ -243,6 +250,9 @@ func (p *packer) run(ctx context.Context, progress func(done, total int)) (err e
 		}
 		p.packed.Shards = append(p.packed.Shards, blob.Join(p.bucket.URI(), name))
 		p.packed.Bytes += size
+	}
+	if len(p.damaged) > 0 {
+		return damagedList(p.damaged)
 	}
 	p.packed.Samples, p.packed.Ignored = n, p.source.ignored()
 	p.packed.URI = p.packed.Shards[0]

@@ -130,6 +130,32 @@ type folderFile struct {
 	class             int
 }
 
+// damagedError is about one file of a source that no job could read.
+type damagedError struct {
+	path string
+	why  error
+}
+
+func (e *damagedError) Error() string { return fmt.Sprintf("%s: %v", e.path, e.why) }
+func (e *damagedError) Unwrap() error { return ErrFormat }
+
+// damagedList is one error about all of them.
+func damagedList(list []*damagedError) error {
+	const most = 10
+	var text []string
+	for _, e := range list[:min(len(list), most)] {
+		text = append(text, e.Error())
+	}
+	if more := len(list) - most; more > 0 {
+		text = append(text, fmt.Sprintf("and %d more", more))
+	}
+	what := "an image that no job can read"
+	if len(list) > 1 {
+		what = fmt.Sprintf("%d images that no job can read", len(list))
+	}
+	return fmt.Errorf("%w: %s: %s; mend or remove what is named", ErrFormat, what, strings.Join(text, "; "))
+}
+
 // imageEndings are the files that become samples, and their members' names.
 var imageEndings = map[string]string{".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".npy": "npy"}
 
@@ -231,6 +257,11 @@ func (s *folderSource) sample(i int) (string, []fileMember, error) {
 	data, err := os.ReadFile(f.path)
 	if err != nil {
 		return "", nil, err
+	}
+	if _, ok := imageFormats[f.member]; ok {
+		if _, err := readImage(f.member, data, false); err != nil {
+			return "", nil, &damagedError{f.path, err}
+		}
 	}
 	return f.key, []fileMember{{f.member, data}}, nil
 }

@@ -27,7 +27,7 @@ damaged shards, missing labels or keys that occur twice. Problems make the exit 
 			return runDatasetInspect(cmd.Context(), g, args[0], decode, access)
 		},
 	}
-	cmd.Flags().BoolVar(&decode, "decode", false, "decode every image whole, not only its header")
+	cmd.Flags().BoolVar(&decode, "decode", false, "decode every PNG and JPEG image whole, and not look at its header and its end alone")
 	access.addFlags(cmd)
 	return cmd
 }
@@ -43,7 +43,7 @@ func runDatasetInspect(ctx context.Context, g *globals, uri string, decode bool,
 	if err != nil {
 		return err
 	}
-	if err := g.print(summary, func(w io.Writer, _ bool) { datasetTable(w, summary) }); err != nil {
+	if err := g.print(summary, func(w io.Writer, _ bool) { datasetTable(w, summary, decode) }); err != nil {
 		return err
 	}
 	if n := len(summary.Problems); n > 0 {
@@ -52,13 +52,18 @@ func runDatasetInspect(ctx context.Context, g *globals, uri string, decode bool,
 	return nil
 }
 
-func datasetTable(w io.Writer, s shard.Summary) {
+func datasetTable(w io.Writer, s shard.Summary, decoded bool) {
+	checked := "every pixel of PNG and JPEG images"
+	if !decoded {
+		checked = "header and end of PNG and JPEG images; --decode looks at every pixel"
+	}
 	rows := [][]string{
 		{"data set", s.URI},
-		{"shards", fmt.Sprintf("%d, %s, %d to %d samples each", s.Shards, bytesText(uint64(s.Bytes)), s.ShardSamples[0], s.ShardSamples[1])},
-		{"samples", fmt.Sprintf("%d, of which %d without label", s.Samples, s.Unlabelled)},
+		{"shards", fmt.Sprintf("%d, %s, %s", s.Shards, bytesText(uint64(s.Bytes)), shardSamplesText(s.ShardSamples))},
+		{"samples", samplesText(s)},
 		{"members", countsText(s.Members, "kinds of samples")},
-		{"images", countsText(s.Images, "sizes")},
+		{"images", countsText(s.Images, "sizes") + boundsText(s.Images)},
+		{"checked", checked},
 		{"labels", labelsText(s.Labels)},
 		{"shuffled", fmt.Sprintf("among %d samples", s.ShuffleWindow)},
 	}
@@ -75,9 +80,50 @@ func datasetTable(w io.Writer, s shard.Summary) {
 	columns(w, rows)
 }
 
+func shardSamplesText(n [2]uint64) string {
+	if n[0] == n[1] {
+		return fmt.Sprintf("%d samples each", n[0])
+	}
+	return fmt.Sprintf("%d to %d samples each", n[0], n[1])
+}
+
+func samplesText(s shard.Summary) string {
+	switch s.Unlabelled {
+	case 0:
+		return fmt.Sprintf("%d, all with a label", s.Samples)
+	case s.Samples:
+		return fmt.Sprintf("%d, all without label", s.Samples)
+	}
+	return fmt.Sprintf("%d, of which %d without label", s.Samples, s.Unlabelled)
+}
+
+// countsMost is how many counts are listed.
+const countsMost = 6
+
+// boundsText is between which bounds the sizes of images lie, where they are too many to be listed.
+func boundsText(images map[string]uint64) string {
+	if len(images) <= countsMost {
+		return ""
+	}
+	var least, most [2]int
+	for name := range images {
+		var size [2]int
+		if _, err := fmt.Sscanf(name, "%d×%d", &size[0], &size[1]); err != nil {
+			return ""
+		}
+		for i, n := range size {
+			if least[i] == 0 || n < least[i] {
+				least[i] = n
+			}
+			most[i] = max(most[i], n)
+		}
+	}
+	return fmt.Sprintf("; %d to %d wide, %d to %d high", least[0], most[0], least[1], most[1])
+}
+
 // countsText lists the most frequent of counts; what is left over is called others.
 func countsText(counts map[string]uint64, others string) string {
-	const most = 6
+	const most = countsMost
 	names := sortedKeys(counts)
 	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(counts[b], counts[a]) })
 	var parts []string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -58,12 +59,25 @@ func runDatasetPack(ctx context.Context, g *globals, o shard.PackOptions, access
 			fmt.Fprintf(w, "classes: %s\n", strings.Join(packed.Classes, ", "))
 		}
 		if len(packed.Ignored) > 0 {
-			fmt.Fprintf(w, "ignored: %d files that are no images\n", len(packed.Ignored))
+			fmt.Fprintf(w, "ignored: %d files that do not end in .png, .jpg, .jpeg or .npy (%s)\n", len(packed.Ignored), endingsText(packed.Ignored))
 			if wide {
 				fmt.Fprintln(w, strings.Join(packed.Ignored, "\n"))
 			}
 		}
 	})
+}
+
+// endingsText counts files by the ends of their names.
+func endingsText(files []string) string {
+	counts := map[string]uint64{}
+	for _, file := range files {
+		ending := strings.ToLower(path.Ext(file))
+		if base := path.Base(file); ending == "" || strings.HasPrefix(base, ".") {
+			ending = base
+		}
+		counts[ending]++
+	}
+	return countsText(counts, "endings")
 }
 
 func shardsText(n int) string {

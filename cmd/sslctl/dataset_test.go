@@ -46,8 +46,14 @@ func TestDatasetPackAndInspect(t *testing.T) {
 	}
 
 	code, stdout, stderr = sslctl("", "dataset", "inspect", "file://"+out+"/tiny-{000..001}.tar", "--decode")
-	if code != 0 || !strings.Contains(stdout, "png+cls: 6") || !strings.Contains(stdout, "8×8 grey: 6") || !strings.Contains(stdout, "0: 3, 1: 3") {
+	if code != 0 || !strings.Contains(stdout, "png+cls: 6") || !strings.Contains(stdout, "2, ") || !strings.Contains(stdout, ", 3 samples each") ||
+		!strings.Contains(stdout, "6, all with a label") || !strings.Contains(stdout, "every pixel") || !strings.Contains(stdout, "8×8 grey: 6") || !strings.Contains(stdout, "0: 3, 1: 3") {
 		t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+
+	code, stdout, _ = sslctl("", "dataset", "inspect", "file://"+out+"/tiny-*.tar")
+	if code != 0 || !strings.Contains(stdout, "header and end of PNG and JPEG images; --decode looks at every pixel") {
+		t.Errorf("exit code %d, stdout %q", code, stdout)
 	}
 
 	if code, _, stderr := sslctl("", "dataset", "pack", source, out, "--name", "tiny"); code != 6 || !strings.Contains(stderr, "already exists") {
@@ -81,8 +87,49 @@ func TestInspectNamesTheMostFrequent(t *testing.T) {
 	for side := 10; side < 17; side++ {
 		counts[strconv.Itoa(side)+"×1 grey"] = 1
 	}
+	if got, want := boundsText(counts), "; 8 to 16 wide, 1 to 9 high"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := boundsText(map[string]uint64{"9×9 grey": 50, "8×8 grey": 2}); got != "" {
+		t.Errorf("of sizes that are listed: %q", got)
+	}
 	want := "9×9 grey: 50, 8×8 grey: 2, 10×1 grey: 1, 11×1 grey: 1, 12×1 grey: 1, 13×1 grey: 1, 3 other sizes: 3"
 	if got := countsText(counts, "sizes"); got != want {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// TestPackRefusesDamagedImages names all that no job could read, and leaves nothing behind.
+func TestPackRefusesDamagedImages(t *testing.T) {
+	source, out := imageFolder(t), t.TempDir()
+	whole, err := os.ReadFile(filepath.Join(source, "bag", "0.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string][]byte{"bag/0.png": whole[:40], "boot/1.png": nil, "boot/photo.webp": nil, "boot/note.WEBP": nil, "boot/README": nil} {
+		if err := os.WriteFile(filepath.Join(source, name), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pack := func() (int, string, string) {
+		return sslctl("", "dataset", "pack", source, out, "--shards", "3", "--keep-order")
+	}
+	code, stdout, stderr := pack()
+	for _, want := range []string{"2 images that no job can read: ", "bag/0.png: the file is cut off: ", "boot/1.png: the file is empty; mend or remove what is named\n"} {
+		if !strings.Contains(stderr, want) {
+			t.Errorf("%q lacks %q", stderr, want)
+		}
+	}
+	if left, err := os.ReadDir(out); code != 3 || stdout != "" || err != nil || len(left) > 0 {
+		t.Errorf("exit code %d, stdout %q, left %v (%v)", code, stdout, left, err)
+	}
+	for _, name := range []string{"bag/0.png", "boot/1.png"} {
+		if err := os.Remove(filepath.Join(source, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := "ignored: 3 files that do not end in .png, .jpg, .jpeg or .npy (.webp: 2, README: 1)\n"
+	if code, stdout, stderr := pack(); code != 0 || !strings.HasSuffix(stdout, want) {
+		t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 }
