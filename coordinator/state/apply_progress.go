@@ -42,12 +42,7 @@ func (t *transition) progress(c Progress) error {
 	if len(c.EpochLosses) > len(job.EpochLosses) {
 		job.EpochLosses = slices.Clone(c.EpochLosses)
 	}
-	for _, sample := range c.Corrupt {
-		if at, known := slices.BinarySearch(job.Corrupt, sample); !known {
-			job.Corrupt = slices.Insert(slices.Clone(job.Corrupt), at, sample)
-			t.event(job, EventCorrupt, "a sample that cannot be decoded was replaced: %s", sample)
-		}
-	}
+	t.addCorrupt(job, c.Corrupt)
 	if c.Exported != "" && c.Exported != job.Exported {
 		job.Exported = c.Exported
 		t.event(job, EventExported, "the encoder is at %s", c.Exported)
@@ -98,6 +93,28 @@ func (t *transition) addCheckpoints(job *Job, added []Checkpoint, removed []stri
 		}
 	}
 	job.Checkpoints = list
+}
+
+// corruptTold is how many corrupt samples of one report have an event of their own: a data set may be full of them.
+const corruptTold = 20
+
+// addCorrupt adds the samples that are not known yet.
+func (t *transition) addCorrupt(job *Job, samples []string) {
+	list, added := slices.Clone(job.Corrupt), 0
+	for _, sample := range samples {
+		at, known := slices.BinarySearch(list, sample)
+		if known {
+			continue
+		}
+		list = slices.Insert(list, at, sample)
+		if added++; added <= corruptTold {
+			t.event(job, EventCorrupt, "a sample that cannot be decoded was replaced: %s", sample)
+		}
+	}
+	job.Corrupt = list
+	if added > corruptTold {
+		t.event(job, EventCorrupt, "%d more samples that cannot be decoded were replaced; sslctl audit %s names them", added-corruptTold, job.Name)
+	}
 }
 
 // addEvaluation puts e in step order; values of a step that is there already are added to it, those known stay.

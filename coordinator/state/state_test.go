@@ -165,3 +165,38 @@ func TestRestored(t *testing.T) {
 		t.Error("the state that was restored has changed itself")
 	}
 }
+
+// One report may name more corrupt samples than a command has room for events: each is counted, and the events stay in order and few.
+func TestManyCorruptSamples(t *testing.T) {
+	need := state.Requirements{WorkersMin: 1, WorkersMax: 1, VirtualRanks: 1, Numerics: "n/1", GlobalBatch: 8, Epochs: 1}
+	var samples []string
+	for i := range 2 * state.EventsOfCommand {
+		samples = append(samples, fmt.Sprintf("a.tar#%05d", i))
+	}
+	s := state.New()
+	for i, c := range []state.Command{
+		{Submit: &state.Submit{Name: "a", Need: need}},
+		{Register: &state.Register{Worker: state.Worker{ID: "w", Incarnation: 9, Numerics: []string{"n/1"}}}},
+		{Start: &state.Start{Job: 1, Generation: 1, Numerics: "n/1", Members: []state.Member{{Worker: "w", Incarnation: 9, Hi: 1}}}},
+		{Progress: &state.Progress{Job: 1, Generation: 1, Worker: "w", Incarnation: 9, Corrupt: samples}},
+		{Progress: &state.Progress{Job: 1, Generation: 1, Worker: "w", Incarnation: 9, Corrupt: append(samples, "b.tar#0")}},
+	} {
+		var r state.Result
+		if s, r = state.Apply(s, uint64(i+1), c); r.Err != nil {
+			t.Fatal(r.Err)
+		}
+	}
+	job := s.Jobs[1]
+	if len(job.Corrupt) != len(samples)+1 {
+		t.Errorf("%d samples are known, want %d", len(job.Corrupt), len(samples)+1)
+	}
+	told := slices.DeleteFunc(slices.Clone(job.Events), func(e state.Event) bool { return e.Reason != state.EventCorrupt })
+	if n := len(told); n != 22 || told[20].Text != "2028 more samples that cannot be decoded were replaced; sslctl audit a names them" || !strings.HasSuffix(told[21].Text, "b.tar#0") {
+		t.Errorf("%d events: %v", n, told)
+	}
+	for i, e := range s.AllEvents() {
+		if at := e.ID / state.EventsOfCommand; at < 1 || at > 5 || i > 0 && e.ID <= s.AllEvents()[i-1].ID {
+			t.Errorf("event %d has the number %d", i, e.ID)
+		}
+	}
+}

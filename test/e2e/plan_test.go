@@ -61,6 +61,9 @@ func TestPlanAgainstMeasured(t *testing.T) {
 					t.Fatalf("planned %d steps and %d workers, there were %d and %d", p.Estimate.Steps, len(p.Estimate.Workers), r.Steps, len(r.Members))
 				}
 				for i, m := range r.Members {
+					if m.RingBytesSent == 0 || (m.BankBytes > 0) != (task.name == "moco" || task.name == "instdisc") {
+						t.Errorf("rank %s has sent %d bytes around the ring and holds %d of a bank", m.Worker, m.RingBytesSent, m.BankBytes)
+					}
 					near(t, "ring of rank "+m.Worker, p.Estimate.Workers[i].RingBytes, float64(m.RingBytesSent))
 					near(t, "bank of rank "+m.Worker, p.Estimate.Workers[i].BankBytes, float64(m.BankBytes))
 				}
