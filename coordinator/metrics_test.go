@@ -48,6 +48,12 @@ func TestReadyOnceThereIsALeader(t *testing.T) {
 	}
 	g.stop()
 	g.start()
+	submit(t, g.leader(), "counted", 2)
+	g.stop()
+	g.start()
+	if _, body := getText(t, g.leader(), "/metrics"); strings.Contains(body, `reason="Submitted"`) {
+		t.Errorf("after a restart, events of before are counted again: %s", body)
+	}
 	for _, n := range g.nodes {
 		status, body := getText(t, n, "/readyz")
 		if status != http.StatusOK || !strings.Contains(body, "leads") {

@@ -36,6 +36,7 @@ type Node struct {
 	mux       *mux
 	stream    *stream
 	transport *raft.NetworkTransport
+	replayed  uint64 // index of the newest entry that was in the log when the node started
 	raft      *raft.Raft
 	server    *http.Server
 	proxy     *proxy
@@ -144,6 +145,9 @@ func (n *Node) startRaft() (err error) {
 			return fmt.Errorf("make the coordinator group %s: %w", peerList(n.cfg.Peers), err)
 		}
 	}
+	if n.replayed, err = n.disk.log.LastIndex(); err != nil {
+		return fmt.Errorf("%w: cannot read the log in the data folder %s: %w", ErrConfig, n.cfg.DataDir, err)
+	}
 	if n.raft, err = raft.NewRaft(config, n.fsm, n.disk.log, n.disk.log, n.disk.snapshots, n.transport); err != nil {
 		return fmt.Errorf("start Raft on the data folder %s: %w", n.cfg.DataDir, err)
 	}
@@ -203,7 +207,9 @@ func (n *Node) goes(f func()) {
 // applied is called after each committed command.
 func (n *Node) applied(r state.Result) {
 	for _, e := range r.Events {
-		n.metrics.Events.WithLabelValues(string(e.Reason)).Inc()
+		if e.ID >= (n.replayed+1)*state.EventsOfCommand { // else it has happened before the node started, and was counted then
+			n.metrics.Events.WithLabelValues(string(e.Reason)).Inc()
+		}
 		fields := []zap.Field{telemetry.Event(string(e.Reason))}
 		if e.Job != 0 {
 			fields = append(fields, telemetry.Job(fmt.Sprint(e.Job)), telemetry.JobName(e.Name), telemetry.Generation(e.Generation), telemetry.Step(e.Step))

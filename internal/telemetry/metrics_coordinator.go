@@ -67,7 +67,7 @@ var (
 	}
 	coordinatorEvents = Definition{
 		Name: "sslctl_coordinator_events_total", Kind: Counter, Labels: []string{"reason"}, Process: coordinators,
-		Help: "Events that this coordinator has applied, by reason (the word that sslctl events shows).",
+		Help: "Events that this coordinator has applied since it started, by reason (the word that sslctl events shows).",
 	}
 	coordinatorLostLines = Definition{
 		Name: "sslctl_coordinator_lost_log_lines_total", Kind: Counter, Process: coordinators,
