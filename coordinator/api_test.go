@@ -120,7 +120,7 @@ func TestJobErrors(t *testing.T) {
 			}
 			_, err := jobs(n).Pause(ctx, connect.NewRequest(&pb.PauseRequest{Job: "mnist"}))
 			return err
-		}, connect.CodeFailedPrecondition, []string{"mnist", "cancelled"}},
+		}, connect.CodeFailedPrecondition, []string{"it has ended as cancelled"}},
 	} {
 		err := test.call()
 		if connect.CodeOf(err) != test.code {
