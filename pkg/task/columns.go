@@ -3,6 +3,7 @@ package task
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/sslctl/sslctl/pkg/simd"
 	"gorgonia.org/tensor"
@@ -17,6 +18,10 @@ type columns struct {
 	views   []stack
 	centred [][]float32     // of each owned virtual rank: embeddings less the batch's mean, (2n, d)
 	rows    []*tensor.Dense // of each owned virtual rank: one row for each view, (2, d)
+	means   [2][]float32    // of each view over the batch of the step in flight, negative
+	// running is the mean of both views' embeddings, (d), moved as batch norms move theirs. The losses do not see where embeddings lie as a
+	// whole, so a snapshot compares them around this centre.
+	running *tensor.Dense
 }
 
 func newColumns(c Config, e Environment) (*columns, error) {
@@ -24,6 +29,7 @@ func newColumns(c Config, e Environment) (*columns, error) {
 		return nil, fmt.Errorf("make task %s: a batch of %d has no variance, expected 2 or more", c.Name, e.GlobalBatch)
 	}
 	t := &columns{env: e, encoder: newTrainedBranch(encoderName, e.Model, e, 2*e.micro()), views: make([]stack, e.owned())}
+	t.running = zeros(t.encoder.width)
 	for range e.owned() {
 		t.centred = append(t.centred, make([]float32, 2*e.micro()*t.encoder.width))
 		t.rows = append(t.rows, zeros(2, t.encoder.width))
@@ -31,11 +37,16 @@ func newColumns(c Config, e Environment) (*columns, error) {
 	return t, nil
 }
 
-func (t *columns) State() []Var              { return t.encoder.state() }
+func (t *columns) State() []Var {
+	return append(t.encoder.state(), Var{Name: "center.mean", Value: t.running})
+}
 func (t *columns) Trained() []ParameterGroup { return []ParameterGroup{t.encoder.group()} }
 func (t *columns) Restored() error           { return nil }
-func (t *columns) Snapshot() Encoder         { return t.encoder.snapshot() }
 func (t *columns) BankBytes() uint64         { return 0 }
+
+func (t *columns) Snapshot() Encoder {
+	return &snapshot{model: t.encoder.model.Clone(), center: slices.Clone(t.running.Float32s())}
+}
 
 // forward embeds both views and centres them.
 func (t *columns) forward(ctx context.Context, g Group, own []Batch) error {
@@ -47,13 +58,14 @@ func (t *columns) forward(ctx context.Context, g Group, own []Batch) error {
 	if err != nil {
 		return fmt.Errorf("sum embeddings: %w", err)
 	}
-	for _, sum := range sums { // minus the mean
+	t.means = sums
+	for _, sum := range sums {
 		simd.Scale(sum, -1/float32(t.env.GlobalBatch))
 	}
 	simd.Parallel(len(own), func(i int) {
 		copy(t.centred[i], t.encoder.runs[i].raw)
 		for view := range 2 {
-			simd.AddRow(t.view(t.centred[i], view), sums[view], t.env.micro(), t.encoder.width)
+			simd.AddRow(t.view(t.centred[i], view), t.means[view], t.env.micro(), t.encoder.width)
 		}
 	})
 	return nil
@@ -96,5 +108,9 @@ func (t *columns) finish(ctx context.Context, g Group, update func(context.Conte
 		return err
 	}
 	observe(statistics, t.env.VirtualRanks, t.encoder.branch)
+	simd.Scale(t.running.Float32s(), 1-batchNormMomentum)
+	for _, mean := range t.means {
+		simd.Axpy(t.running.Float32s(), -batchNormMomentum/2, mean)
+	}
 	return nil
 }

@@ -39,12 +39,15 @@ func (e *encoder) observe(sum []float32, virtualRanks int) {
 	simd.Axpy(running, batchNormMomentum/float32(virtualRanks), sum)
 }
 
-func (e *encoder) snapshot() Encoder { return &snapshot{e.model.Clone()} }
+func (e *encoder) snapshot() Encoder { return &snapshot{model: e.model.Clone()} }
 
 // NewEncoder makes an Encoder of a model that nothing else changes: a freshly initialised one, or one read from a checkpoint.
-func NewEncoder(m *nn.Model) Encoder { return &snapshot{m} }
+func NewEncoder(m *nn.Model) Encoder { return &snapshot{model: m} }
 
-type snapshot struct{ model *nn.Model }
+type snapshot struct {
+	model  *nn.Model
+	center []float32 // (d), taken from each embedding before it is normalised; nil: nothing is
+}
 
 func (s *snapshot) Features(images *tensor.Dense) (*tensor.Dense, error) {
 	if err := s.check(images); err != nil {
@@ -60,6 +63,11 @@ func (s *snapshot) Embeddings(images *tensor.Dense) (*tensor.Dense, error) {
 	}
 	_, z := s.model.Replica().Forward(images, false)
 	n, d := z.Shape()[0], z.Shape()[1]
+	if s.center != nil {
+		for i := range n {
+			simd.Axpy(z.Float32s()[i*d:(i+1)*d], -1, s.center)
+		}
+	}
 	objective.Normalize(z.Float32s(), z.Float32s(), make([]float32, n), n, d)
 	return z, nil
 }
