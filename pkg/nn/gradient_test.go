@@ -150,7 +150,7 @@ func fromTorch(p Param, src []float32) {
 
 // thin are small forms of the large models, for tests alone.
 var thin = map[string]architecture{
-	"thin basic":       {name: "thin basic", build: resNet{blocks: [4]int{2, 1, 1, 1}, width: 4}.build},
+	"thin basic":       {name: "thin basic", build: resNet{blocks: [4]int{2, 1, 1, 1}, width: 2}.build},
 	"thin bottleneck":  {name: "thin bottleneck", build: resNet{blocks: [4]int{1, 2, 1, 1}, width: 2, bottleneck: true}.build},
 	"thin transformer": {name: "thin transformer", build: visionTransformer{depth: 2, width: 12, heads: 3}.build},
 }
@@ -178,7 +178,7 @@ func TestGradientsAgainstCentralDifferences(t *testing.T) {
 		{"thin basic", Options{InH: 9, InW: 16, InC: 3, Projector: &Projector{Hidden: 8, Out: 5, BatchNorm: true}}, 6},
 		{"thin basic", Options{InH: 16, InW: 33, InC: 1, Stem: StemImageNet, BatchNormGroups: 2}, 12},
 		{"thin bottleneck", Options{InH: 9, InW: 9, InC: 1, Stem: StemCIFAR}, 6},
-		{"resnet-tiny", Options{InH: 9, InW: 12, InC: 1, Norm: NormGroup, Projector: &Projector{Hidden: 8, Out: 5, BatchNorm: true}}, 3},
+		{"resnet-tiny", Options{InH: 9, InW: 12, InC: 1, Norm: NormGroup, Projector: &Projector{Hidden: 8, Out: 5}}, 1},
 		{"thin basic", Options{InH: 24, InW: 16, InC: 1, Norm: NormGroup}, 2},
 		{"thin transformer", Options{InH: 8, InW: 12, InC: 3, Projector: &Projector{Hidden: 8, Out: 5}}, 2},
 		{"thin transformer", Options{InH: 9, InW: 12, InC: 1, Patch: 3}, 1},
