@@ -429,6 +429,17 @@ func TestNothingIsOverwrittenUnasked(t *testing.T) {
 	}
 }
 
+func TestSamplesOfAJob(t *testing.T) {
+	j := &sslctlv1.Job{State: sslctlv1.JobState_JOB_STATE_RUNNING, Samples: 99840, SamplesPerSecond: 112, StartedUnixMs: 1000}
+	if got, want := samplesOfJobText(j), "99840, 112 a second"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	j.State, j.EndedUnixMs, j.SamplesUnused = sslctlv1.JobState_JOB_STATE_COMPLETED, 353000, 160
+	if got, want := samplesOfJobText(j), "99840, 284 a second from start to end; the last 160 are too few for a batch"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestExportLine(t *testing.T) {
 	for _, c := range []struct {
 		state sslctlv1.JobState

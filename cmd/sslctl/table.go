@@ -87,7 +87,7 @@ func jobDetail(w io.Writer, j *sslctlv1.Job, wide bool) {
 	add("step", fmt.Sprintf("%s, %d committed, %d repeated, %d skipped", outOf(j.Step, j.StepsTotal), j.CommittedStep, j.StepsRepeated, j.StepsSkipped))
 	add("epoch", epochText(j))
 	if j.Step > 0 {
-		add("samples", fmt.Sprintf("%d, %.0f a second, %d left over at the end", j.Samples, j.SamplesPerSecond, j.SamplesUnused))
+		add("samples", samplesOfJobText(j))
 	}
 	add("loss", lossText(j))
 	if j.Generations > 0 {
@@ -253,6 +253,18 @@ func rateText(perSecond float64) string {
 		return ""
 	}
 	return fmt.Sprintf("%.0f", perSecond)
+}
+
+// samplesOfJobText is how many samples a job has used, and how fast: now, or in the mean once it has ended.
+func samplesOfJobText(j *sslctlv1.Job) string {
+	text := fmt.Sprintf("%d, %.0f a second", j.Samples, j.SamplesPerSecond)
+	if took := j.EndedUnixMs - j.StartedUnixMs; ended(j.State) && j.StartedUnixMs > 0 && took > 0 {
+		text = fmt.Sprintf("%d, %.0f a second from start to end", j.Samples, float64(j.Samples)*1000/float64(took))
+	}
+	if j.SamplesUnused > 0 {
+		text += fmt.Sprintf("; the last %d are too few for a batch", j.SamplesUnused)
+	}
+	return text
 }
 
 func rangeText(lo, hi uint32) string {

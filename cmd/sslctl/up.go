@@ -38,7 +38,7 @@ prints a table or an object (-o), exports the encoder, and stops everything in o
 second one ends the process at once.
 
 Each run has a folder of its own below --dir for the coordinators' state and the log. Its name is also appended to the job's checkpoint.uri, so
-that runs do not meet in each other's checkpoints. Relative file:// URIs are taken as relative to the current folder.
+that runs do not meet in each other's checkpoints. An interrupt stores a last checkpoint; the next run begins anew all the same. Relative file:// URIs are taken as relative to the current folder.
 
 ` + exitHelp,
 		Example: "  sslctl up examples/fashion-moco.yaml --workers 3 --set spec.training.epochs=1 -o json",
@@ -194,6 +194,9 @@ func (g *globals) pauseInterrupted(c *client, job *sslctlv1.Job) {
 		return
 	}
 	printCheckpoint(g.err, last)
+	if !ended(last.State) {
+		fmt.Fprintln(g.err, "sslctl up does not go on from there: the next run begins anew; jobs that are to be resumed are for sslctl coordinator, worker and submit")
+	}
 }
 
 func printCheckpoint(w io.Writer, j *sslctlv1.Job) {

@@ -164,7 +164,8 @@ func TestUpInterrupted(t *testing.T) {
 	}
 	select {
 	case c := <-code:
-		if c != 130 || stdout.Len() != 0 || !strings.Contains(stderr.String(), "paused at step") {
+		if c != 130 || stdout.Len() != 0 || !strings.Contains(stderr.String(), "paused at step") ||
+			!strings.Contains(stderr.String(), "\nsslctl up does not go on from there: the next run begins anew; ") {
 			t.Errorf("exit code %d, stdout %s, stderr %s", c, stdout.String(), stderr)
 		}
 	case <-limit:
