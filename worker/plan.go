@@ -48,7 +48,7 @@ type Estimate struct {
 
 // ReadEstimate is what all workers together read from the stores, in bytes.
 type ReadEstimate struct {
-	Index      uint64 `json:"index"`      // by the first generation, unless a job of this name has indexed the data: every shard
+	Index      uint64 `json:"index"`      // by the first generation at most, unless a job of this name has indexed the data: every shard
 	Initial    uint64 `json:"initial"`    // by a task that begins with a pass over the data
 	Epoch      uint64 `json:"epoch"`      // each
 	Training   uint64 `json:"training"`   // all epochs
