@@ -7,6 +7,8 @@ import "strings"
 func Answered(err error) (why string, other bool) {
 	text := err.Error()
 	switch {
+	case strings.Contains(text, "readLoopPeekFailLocked: %!w(<nil>)"): // net/http's words for bytes that came before it had asked
+		return "a server that speaks first, as NATS does, answers there, not a coordinator; the API is at the coordinator's --listen", true
 	case !strings.Contains(text, "malformed HTTP"):
 		return "", false
 	case strings.Contains(text, "server_id"): // the greeting of a NATS server has it
