@@ -7,6 +7,11 @@ type pass struct {
 	n               int       // samples
 	groups          int       // batch-norm groups in training
 	train           bool
+
+	// In backward: grad is finished from here on; the parameters before; who is told.
+	unfinished int
+	layout     []Param
+	done       func(lo, hi int)
 }
 
 // layer is one step of a model, with its own activations. A layer may overwrite its input unless it is the first of a model or

@@ -59,6 +59,7 @@ func buildResNetTiny(b *builder, o Options) (sequence, int) {
 	s := sequence{first, b.norm("bn1", h*w, stem), &relu{}}
 	in := stem
 	for i, out := range []int{64, 128} {
+		s = append(s, b.boundary())
 		var l *block
 		l, h, w = b.block(fmt.Sprintf("layer%d.0", i+1), h, w, in, out, 2)
 		s = append(s, l)
@@ -73,6 +74,9 @@ func buildMLP(b *builder, o Options) (sequence, int) {
 	var s sequence
 	in := o.InH * o.InW * o.InC
 	for i, out := range []int{512, 256} {
+		if i > 0 {
+			s = append(s, b.boundary())
+		}
 		s = append(s,
 			b.linear(fmt.Sprintf("hidden.%d", 3*i), in, out, false),
 			b.batchNorm(fmt.Sprintf("hidden.%d", 3*i+1), 1, out),
@@ -84,6 +88,7 @@ func buildMLP(b *builder, o Options) (sequence, int) {
 
 // head adds a projector or predictor under the names of a torch.nn.Sequential that prefix calls.
 func (b *builder) head(prefix string, p *Projector, in int) (s sequence, out int) {
+	start := b.boundary()
 	name := func() string { return fmt.Sprintf("%s%d", prefix, len(s)) }
 	for range p.layers() - 1 {
 		s = append(s, b.linear(name(), in, p.Hidden, !p.BatchNorm))
@@ -93,5 +98,6 @@ func (b *builder) head(prefix string, p *Projector, in int) (s sequence, out int
 		s = append(s, &relu{})
 		in = p.Hidden
 	}
-	return append(s, b.linear(name(), in, p.Out, true)), p.Out
+	s = append(s, b.linear(name(), in, p.Out, true))
+	return append(sequence{start}, s...), p.Out
 }

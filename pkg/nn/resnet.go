@@ -35,6 +35,7 @@ func (r resNet) build(b *builder, o Options) (sequence, int) {
 		width, stride := r.width<<stage, min(stage+1, 2)
 		for i := range count {
 			name := fmt.Sprintf("layer%d.%d", stage+1, i)
+			s = append(s, b.boundary())
 			var l *block
 			if r.bottleneck {
 				l, h, w = b.bottleneck(name, h, w, in, width, stride)

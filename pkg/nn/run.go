@@ -51,7 +51,12 @@ func (m *Model) Projected() *tensor.Dense { return m.projected.dense }
 // Backward takes the gradient of a loss by the embeddings of the last Forward, which must have been a training one, and overwrites grad with
 // the loss's gradient by the parameters, laid out as Params().Data, zero in the padding. Each training Forward serves one Backward. It panics
 // where there was none, or where dz or grad have the wrong size.
-func (m *Model) Backward(dz *tensor.Dense, grad []float32) {
+func (m *Model) Backward(dz *tensor.Dense, grad []float32) { m.BackwardNotify(dz, grad, nil) }
+
+// BackwardNotify is Backward that calls done, where it is not nil, as soon as a run grad[lo:hi] has its final values, padding
+// included, so that a collective can begin on it while the layers before are computed. The runs come from the end of grad to its start, cover all
+// of it once, and depend on the model alone. done is called from the goroutine of BackwardNotify, which waits for it.
+func (m *Model) BackwardNotify(dz *tensor.Dense, grad []float32, done func(lo, hi int)) {
 	if !m.ready {
 		panic("backward: no training forward came before, or it was used already")
 	}
@@ -61,13 +66,13 @@ func (m *Model) Backward(dz *tensor.Dense, grad []float32) {
 			dz.Shape().Clone(), len(grad), m.pass.n, m.outDim, len(m.params.Data)))
 	}
 	m.ready = false
-	m.pass.grad = grad
+	m.pass.grad, m.pass.unfinished, m.pass.layout, m.pass.done = grad, len(grad), m.params.Params, done
 	own := grow(&m.dz, len(d)) // layers may overwrite their gradient, the caller's is not theirs
 	copy(own, d)
 	dy := m.projector.backward(&m.pass, m.predictor.backward(&m.pass, own, true), true)
 	m.encoder.backward(&m.pass, dy, false)
-	m.pass.grad = nil
-	m.params.clearPadding(grad)
+	m.pass.finish(0)
+	m.pass.grad, m.pass.done = nil, nil
 }
 
 // BatchStats writes each batch norm's mean and unbiased variance of the last training Forward to dst, laid out as Running().Data, zero in

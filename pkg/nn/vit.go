@@ -47,12 +47,14 @@ func (v visionTransformer) build(b *builder, o Options) (sequence, int) {
 	for i := range v.depth {
 		name := fmt.Sprintf("blocks.%d.", i)
 		s = append(s,
+			b.boundary(),
 			&residual{branch: sequence{
 				b.layerNorm(name+"norm1", tokens, v.width),
 				b.perToken(name+"attn.qkv", tokens, v.width, 3*v.width),
 				newAttention(tokens, v.width, v.heads),
 				b.perToken(name+"attn.proj", tokens, v.width, v.width),
 			}},
+			b.boundary(),
 			&residual{branch: sequence{
 				b.layerNorm(name+"norm2", tokens, v.width),
 				b.perToken(name+"mlp.fc1", tokens, v.width, mlpFactor*v.width),
@@ -61,5 +63,5 @@ func (v visionTransformer) build(b *builder, o Options) (sequence, int) {
 			}})
 	}
 	// The norm works token by token: the one that leaves is enough.
-	return append(s, &classToken{tokens: tokens, width: v.width}, b.layerNorm("norm", 1, v.width)), v.width
+	return append(s, b.boundary(), &classToken{tokens: tokens, width: v.width}, b.layerNorm("norm", 1, v.width)), v.width
 }
