@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/sslctl/sslctl/pkg/nn"
+	"github.com/sslctl/sslctl/pkg/simd"
 )
 
 // adam is Adam (Kingma and Ba, "Adam", ICLR 2015) in PyTorch's order: m, v, and p ← p − lr/(1−β₁ᵗ) · m / (√v/√(1−β₂ᵗ) + eps). AdamW decays
@@ -14,7 +15,8 @@ type adam struct {
 	beta1, beta2, eps float64
 	expAvg, expAvgSq  []float32
 
-	lr, stepSize, invRoot float64 // of the step at hand
+	lr   float64   // of the step at hand
+	step simd.Adam // of the step at hand, without weight decay
 }
 
 func newAdam(c Config, params *nn.Arena) *adam {
@@ -31,32 +33,23 @@ func (o *adam) State() []Slot { return []Slot{{"exp_avg", o.expAvg}, {"exp_avg_s
 
 func (o *adam) Step(grad []float32, lr float64, step uint64) {
 	o.lr = lr
-	o.stepSize = lr / (1 - power(o.beta1, step+1))
-	o.invRoot = 1 / math.Sqrt(1-power(o.beta2, step+1))
+	o.step = simd.Adam{
+		Keep: 1, New1: float32(1 - o.beta1), Beta2: float32(o.beta2), New2: float32(1 - o.beta2), Eps: float32(o.eps),
+		Size:    float32(lr / (1 - power(o.beta1, step+1))),
+		InvRoot: float32(1 / math.Sqrt(1-power(o.beta2, step+1))),
+	}
 	o.apply(grad)
 }
 
 func (o *adam) updateRun(i int) {
 	r := o.runs[i]
-	p := o.values[r.lo:r.hi]
-	g, m, v := o.grad[r.lo:r.hi][:len(p)], o.expAvg[r.lo:r.hi][:len(p)], o.expAvgSq[r.lo:r.hi][:len(p)]
-	keep, decay := float32(1-float64(o.lr*r.decay)), float32(0)
-	if !o.decoupled {
-		keep, decay = 1, float32(r.decay)
+	step := o.step
+	if o.decoupled {
+		step.Keep = float32(1 - float64(o.lr*r.decay))
+	} else {
+		step.Decay = float32(r.decay)
 	}
-	beta2, new1, new2 := float32(o.beta2), float32(1-o.beta1), float32(1-o.beta2)
-	size, invRoot, eps := float32(o.stepSize), float32(o.invRoot), float32(o.eps)
-	for i, x := range g {
-		w := p[i]
-		if decay != 0 {
-			x += float32(decay * w)
-		}
-		mean := m[i] + float32((x-m[i])*new1)
-		square := float32(v[i]*beta2) + float32(float32(x*x)*new2)
-		m[i], v[i] = mean, square
-		denominator := float32(float32(math.Sqrt(float64(square)))*invRoot) + eps
-		p[i] = float32(w*keep) - float32(size*mean)/denominator
-	}
+	step.Update(o.values[r.lo:r.hi], o.expAvg[r.lo:r.hi], o.expAvgSq[r.lo:r.hi], o.grad[r.lo:r.hi])
 }
 
 // power is xⁿ by repeated squaring: float64 products in an order that n alone decides.

@@ -64,6 +64,9 @@ func NewAverage(average, of []float32) *Average {
 	return a
 }
 
+// nothing is −0: what is added to it keeps its sign, be it zero.
+var nothing = float32(math.Copysign(0, -1))
+
 // Follow sets average ← m·average + (1−m)·of.
 func (a *Average) Follow(m float64) {
 	a.keep = float32(m)
@@ -72,6 +75,6 @@ func (a *Average) Follow(m float64) {
 
 func (a *Average) followRun(i int) {
 	lo, hi := i*runLength, min((i+1)*runLength, len(a.of))
-	simd.Scale(a.average[lo:hi], a.keep)
-	simd.Axpy(a.average[lo:hi], 1-a.keep, a.of[lo:hi])
+	average := a.average[lo:hi]
+	simd.Blend(average, a.of[lo:hi], average, 1-a.keep, a.keep, nothing)
 }

@@ -28,7 +28,7 @@ type clipped struct {
 func newClipped(o Optimizer, c Config, params *nn.Arena) *clipped {
 	w := &clipped{Optimizer: o, limit: c.ClipNorm, runs: runs(c, params), size: len(params.Data)}
 	w.sums = make([]float64, len(w.runs))
-	w.sum = func(i int) { w.sums[i] = squares(w.grad[w.runs[i].lo:w.runs[i].hi]) }
+	w.sum = func(i int) { w.sums[i] = simd.Squares(w.grad[w.runs[i].lo:w.runs[i].hi]) }
 	w.scale = func(i int) { simd.Scale(w.grad[w.runs[i].lo:w.runs[i].hi], w.factor) }
 	return w
 }

@@ -49,7 +49,7 @@ func (o *lars) sumRun(i int) {
 	if r.spared {
 		return
 	}
-	o.values2[i], o.moves2[i] = squares(o.values[r.lo:r.hi]), squaresDecayed(o.grad[r.lo:r.hi], o.values[r.lo:r.hi], float32(r.decay))
+	o.values2[i], o.moves2[i] = simd.Squares(o.values[r.lo:r.hi]), simd.SquaresDecayed(o.grad[r.lo:r.hi], o.values[r.lo:r.hi], float32(r.decay))
 }
 
 // setRates computes every parameter's q from the sums of its runs, in their order.
@@ -71,12 +71,6 @@ func (o *lars) setRates() {
 
 func (o *lars) updateRun(i int) {
 	r := o.runs[i]
-	p := o.values[r.lo:r.hi]
-	g, b := o.grad[r.lo:r.hi][:len(p)], o.buffer[r.lo:r.hi][:len(p)]
-	decay, rate := float32(r.decay), o.rates[r.param]
-	for i, x := range g {
-		d := x + float32(decay*p[i])
-		b[i] = float32(o.momentum*b[i]) + float32(rate*d)
-		p[i] -= float32(o.lr * b[i])
-	}
+	step := simd.Descent{LR: o.lr, Decay: float32(r.decay), Momentum: o.momentum, Rate: o.rates[r.param]}
+	step.DescendMomentum(o.values[r.lo:r.hi], o.buffer[r.lo:r.hi], o.grad[r.lo:r.hi])
 }

@@ -221,16 +221,27 @@ func TestShortGradientPanics(t *testing.T) {
 	o.Step(make([]float32, 1), 0.1, 0)
 }
 
-func BenchmarkAdamW(b *testing.B) {
-	params := arena(make([]float64, 144000))
+// BenchmarkStep updates as many parameters as ResNet-50 has.
+func BenchmarkStep(b *testing.B) {
+	params := arena(make([]float64, 12_500_000))
 	grad := make([]float32, len(params.Data))
 	for i := range grad {
 		grad[i] = float32(i%13) - 6
 	}
-	o := mustNew(b, Config{Name: "adamw", WeightDecay: 5e-4}, params)
-	step := uint64(0)
-	for b.Loop() {
-		o.Step(grad, 1e-3, step)
-		step++
+	for _, c := range []Config{{Name: "adamw", WeightDecay: 0.01}, {Name: "sgd", Momentum: 0.9, WeightDecay: 1e-4}, {Name: "lars", Momentum: 0.9}, {Name: "sgd", ClipNorm: 1}} {
+		b.Run(fmt.Sprintf("%s/momentum=%v/clip=%v", c.Name, c.Momentum, c.ClipNorm), func(b *testing.B) {
+			o := mustNew(b, c, params)
+			o.Step(grad, 1e-3, 0) // the state's memory is there after this
+			for step := uint64(1); b.Loop(); step++ {
+				o.Step(grad, 1e-3, step)
+			}
+		})
 	}
+	b.Run("average", func(b *testing.B) {
+		average := NewAverage(make([]float32, len(params.Data)), params.Data)
+		average.Follow(0)
+		for b.Loop() {
+			average.Follow(0.99)
+		}
+	})
 }

@@ -1,6 +1,9 @@
 package optim
 
-import "github.com/sslctl/sslctl/pkg/nn"
+import (
+	"github.com/sslctl/sslctl/pkg/nn"
+	"github.com/sslctl/sslctl/pkg/simd"
+)
 
 // sgd is gradient descent with momentum μ and weight decay in the gradient, in PyTorch's convention: d = g + wd·p, b ← μ·b + d, and
 // p ← p − lr·b, or p ← p − lr·(d + μ·b) with Nesterov's momentum (Sutskever, Martens, Dahl and Hinton, ICML 2013).
@@ -36,24 +39,14 @@ func (o *sgd) Step(grad []float32, lr float64, _ uint64) {
 
 func (o *sgd) updateRun(i int) {
 	r := o.runs[i]
-	p := o.values[r.lo:r.hi]
-	g := o.grad[r.lo:r.hi][:len(p)]
-	decay := float32(r.decay)
-	if o.buffer == nil {
-		for i, x := range g {
-			p[i] -= float32(o.lr * (x + float32(decay*p[i])))
-		}
-		return
-	}
-	b := o.buffer[r.lo:r.hi][:len(p)]
-	for i, x := range g {
-		d := x + float32(decay*p[i])
-		b[i] = float32(o.momentum*b[i]) + d
-		if o.nesterov {
-			d += float32(o.momentum * b[i])
-		} else {
-			d = b[i]
-		}
-		p[i] -= float32(o.lr * d)
+	p, g := o.values[r.lo:r.hi], o.grad[r.lo:r.hi]
+	step := simd.Descent{LR: o.lr, Decay: float32(r.decay), Momentum: o.momentum, Rate: 1}
+	switch {
+	case o.buffer == nil:
+		step.Descend(p, g)
+	case o.nesterov:
+		step.DescendNesterov(p, o.buffer[r.lo:r.hi], g)
+	default:
+		step.DescendMomentum(p, o.buffer[r.lo:r.hi], g)
 	}
 }

@@ -87,6 +87,18 @@ func TestGuardVectorKernels(t *testing.T) {
 	})
 }
 
+func TestGuardUpdates(t *testing.T) {
+	eachGuard(t, func(g guard) {
+		for n := range 20 {
+			for _, u := range updates {
+				u.run([3][]float32{g.floats(n, 1), g.floats(n, 2), g.floats(n, 3)}, g.floats(n, 4))
+			}
+			Squares(g.floats(n, 1))
+			SquaresDecayed(g.floats(n, 1), g.floats(n, 2), 0.5)
+		}
+	})
+}
+
 func TestGuardColumnKernels(t *testing.T) {
 	eachGuard(t, func(g guard) {
 		for _, rows := range []int{1, 2, 5} {

@@ -13,12 +13,14 @@ import (
 
 // sets are the files that can be generated.
 var sets = map[string]func(){
-	"tile":   tileKernels,
-	"pack":   packKernels,
-	"vector": vectorKernels,
-	"exp":    expKernels,
-	"gelu":   geluKernels,
-	"column": columnKernels,
+	"tile":    tileKernels,
+	"pack":    packKernels,
+	"vector":  vectorKernels,
+	"exp":     expKernels,
+	"gelu":    geluKernels,
+	"column":  columnKernels,
+	"update":  updateKernels,
+	"squares": squaresKernels,
 }
 
 func main() {
