@@ -17,7 +17,11 @@ func TestKernelsDoNotAllocate(t *testing.T) {
 		"conv": func() { c.Forward(y, x, w); c.BackwardData(dx, dy, w); c.BackwardWeights(dw, dy, x) },
 		"pool": func() { pool.Max(y, taps, x); pool.MaxBackward(dx, y, taps); pool.Average(y, x) },
 		"gemm": func() { Gemm(true, true, 63, 61, 64, 2, a, 64, a, 64, 1, out, 61) },
-		"exp":  func() { out[0] = ExpSum(out, a, Exp1(1)) },
+		"batch": func() {
+			s := Matrices{a, 16, 256, 16 * 16}
+			GemmBatch(16, 1, false, true, 16, 16, 16, 1, s, s, 0, Matrices{out, 16, 256, 0})
+		},
+		"exp": func() { out[0] = ExpSum(out, a, Exp1(1)) },
 	} {
 		f()
 		// A collection may empty the pools now and then: the average over many runs stays below one.

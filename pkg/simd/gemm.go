@@ -19,6 +19,11 @@ const (
 // beta = 0 never reads C. The inner sum is cut in runs of 256 elements: each run is one chain of multiply-adds in order, and the runs are added to
 // C in order. alpha multiplies the elements of B beforehand.
 func Gemm(transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
+	gemmOne(true, transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+}
+
+// gemmOne is Gemm, whose work is divided over the threads or not.
+func gemmOne(divide, transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
 	if m < 0 || n < 0 || k < 0 {
 		panic(fmt.Sprintf("simd: Gemm: negative size m=%d n=%d k=%d", m, n, k))
 	}
@@ -36,7 +41,7 @@ func Gemm(transA, transB bool, m, n, k int, alpha float32, a []float32, lda int,
 	wantStored("a", a, pick(transA, k, m), pick(transA, m, k), lda)
 	wantStored("b", b, pick(transB, n, k), pick(transB, k, n), ldb)
 	g := gemms.Get().(*gemm)
-	g.transA, g.transB, g.m, g.n, g.alpha = transA, transB, m, n, alpha
+	g.divide, g.transA, g.transB, g.m, g.n, g.alpha = divide, transA, transB, m, n, alpha
 	g.a, g.lda, g.b, g.ldb, g.c, g.ldc = a, lda, b, ldb, c, ldc
 	for col := 0; col < n; col += gemmCols {
 		g.col, g.cols = col, min(gemmCols, n-col)
@@ -83,6 +88,7 @@ func zeroC(c []float32, m, n, ldc int) {
 
 // A gemm is one product in progress. It is pooled, with its two parallel steps bound once, so that a product allocates nothing.
 type gemm struct {
+	divide         bool // over the threads
 	transA, transB bool
 	m, n           int
 	alpha          float32
@@ -112,18 +118,21 @@ func (g *gemm) block() {
 	g.packed.floats(panels * g.depth * tileCols)
 	// A unit of work is one run of rows by a run of panels: enough units for the threads, but each brings its rows together anew.
 	g.panels = panels
-	if g.m*g.cols*g.depth > gemmSmall {
+	if g.divide && g.m*g.cols*g.depth > gemmSmall {
 		split := min((gemmUnits+rowUnits-1)/rowUnits, max(1, panels/4))
 		g.panels = (panels + split - 1) / split
 	}
 	g.colUnits = (panels + g.panels - 1) / g.panels
-	if units := rowUnits * g.colUnits; units > 1 {
+	units := rowUnits * g.colUnits
+	if g.divide && units > 1 {
 		Parallel(g.colUnits, g.packStep)
 		Parallel(units, g.tileStep)
 		return
 	}
 	g.pack(0)
-	g.tiles(0)
+	for i := range units {
+		g.tiles(i)
+	}
 }
 
 // pack packs the panels of one column unit.

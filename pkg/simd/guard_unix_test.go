@@ -139,6 +139,26 @@ func TestGuardGemm(t *testing.T) {
 	})
 }
 
+func TestGuardGemmBatch(t *testing.T) {
+	eachGuard(t, func(g guard) {
+		const heads, gap = 2, 3
+		for _, m := range []int{1, 7} {
+			for _, n := range []int{5, 17} {
+				for _, k := range []int{3, 8} {
+					for flags := range 4 {
+						tA, tB := flags&1 != 0, flags&2 != 0
+						lda, ldb, ldc := pick(tA, m, k)+gap, pick(tB, k, n)+gap, n+gap
+						// The last matrix ends with its last row, without the gap.
+						sa, sb, sc := pick(tA, k, m)*lda, pick(tB, n, k)*ldb, m*ldc
+						GemmBatch(1, heads, tA, tB, m, n, k, 1, Matrices{g.floats(heads*sa-gap, 1), lda, 0, sa},
+							Matrices{g.floats(heads*sb-gap, 2), ldb, 0, sb}, 1, Matrices{g.floats(heads*sc-gap, 3), ldc, 0, sc})
+					}
+				}
+			}
+		}
+	})
+}
+
 func TestGuardConv(t *testing.T) {
 	eachGuard(t, func(g guard) {
 		for _, c := range []Conv{
