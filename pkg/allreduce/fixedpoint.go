@@ -3,6 +3,8 @@ package allreduce
 import (
 	"math"
 	"math/bits"
+
+	"github.com/sslctl/sslctl/pkg/simd"
 )
 
 // Block is the number of elements that share one exponent. Blocks start at element 0 of a tensor; an arena that starts each parameter at
@@ -31,42 +33,7 @@ func exponent2(exponent byte) int { return max(int(exponent), 1) - 126 }
 func pow2(n int) float64 { return math.Float64frombits(uint64(n+1023) << 52) }
 
 // maxExponent is the largest biased exponent in x.
-func maxExponent(x []float32) byte {
-	m := uint32(0)
-	for _, v := range x {
-		m = max(m, math.Float32bits(v)&0x7fffffff)
-	}
-	return byte(m >> 23)
-}
-
-// toInteger turns y, |y| < 2^51, into the nearest integer, ties to even, in the low bits of the sum: adding 1.5·2^52 leaves a float64 no
-// bits for fractions (a known trick, e.g. Hacker's Delight, 2nd ed., section 17-3).
-const toInteger = 0x1.8p52
-
-// encodeSet writes round(x·scale) to q. scale is a power of two, so the product of a float32 in float64 is exact and the value is rounded
-// once.
-func encodeSet(q []int32, x []float32, scale float64) {
-	x = x[:len(q)]
-	for i, v := range x {
-		q[i] = int32(uint32(math.Float64bits(float64(float64(v)*scale) + toInteger)))
-	}
-}
-
-// encodeAdd adds round(x·scale) to q.
-func encodeAdd(q []int32, x []float32, scale float64) {
-	x = x[:len(q)]
-	for i, v := range x {
-		q[i] += int32(uint32(math.Float64bits(float64(float64(v)*scale) + toInteger)))
-	}
-}
-
-// decode writes q·unit to x, rounded once: int32 times a power of two is exact in float64.
-func decode(x []float32, q []int32, unit float64) {
-	q = q[:len(x)]
-	for i, v := range q {
-		x[i] = float32(float64(v) * unit)
-	}
-}
+func maxExponent(x []float32) byte { return byte(simd.MaxMagnitude(x) >> 23) }
 
 // fixedPoint is the code of one sum over v virtual ranks.
 type fixedPoint struct {
@@ -124,9 +91,9 @@ func (c *fixedPoint) set(q []int32, lo int) {
 		scale := pow2(c.bits - exponent2(e))
 		for k, x := range c.own {
 			if k == 0 {
-				encodeSet(q, x[lo:], scale)
+				simd.EncodeFixed(q, x[lo:], scale)
 			} else {
-				encodeAdd(q, x[lo:], scale)
+				simd.AddFixed(q, x[lo:], scale)
 			}
 		}
 	})
@@ -140,7 +107,7 @@ func (c *fixedPoint) add(q []int32, lo int) {
 		}
 		scale := pow2(c.bits - exponent2(e))
 		for _, x := range c.own {
-			encodeAdd(q, x[lo:], scale)
+			simd.AddFixed(q, x[lo:], scale)
 		}
 	})
 }
@@ -149,7 +116,7 @@ func (c *fixedPoint) add(q []int32, lo int) {
 func (c *fixedPoint) result(q []int32, lo int) {
 	c.eachBlock(q, lo, func(q []int32, lo int, e byte) {
 		x := c.sum[lo : lo+len(q)]
-		decode(x, q, pow2(exponent2(e)-c.bits))
+		simd.DecodeFixed(x, q, pow2(exponent2(e)-c.bits))
 		// A sum of large values may exceed float32; below this exponent no sum of 64 can.
 		if e >= notFinite-6 && maxExponent(x) == notFinite {
 			c.overflow = true

@@ -68,36 +68,3 @@ func TestHeadroom(t *testing.T) {
 		}
 	}
 }
-
-func TestRoundsTiesToEven(t *testing.T) {
-	x := []float32{0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 0.49999997, 0x1p23 + 1, -0x1p25}
-	want := []int32{0, 2, 2, 0, -2, -2, 0, 1<<23 + 1, -1 << 25}
-	q := make([]int32, len(x))
-	encodeSet(q, x, 1)
-	for i := range q {
-		if q[i] != want[i] {
-			t.Errorf("%g becomes %d, want %d", x[i], q[i], want[i])
-		}
-	}
-}
-
-func BenchmarkFixedPoint(b *testing.B) {
-	x := make([]float32, Block)
-	for i := range x {
-		x[i] = float32(i) * 0.37
-	}
-	q := make([]int32, Block)
-	for name, f := range map[string]func(){
-		"maxExponent": func() { maxExponent(x) },
-		"encodeSet":   func() { encodeSet(q, x, 0x1p20) },
-		"encodeAdd":   func() { encodeAdd(q, x, 0x1p20) },
-		"decode":      func() { decode(x, q, 0x1p-20) },
-	} {
-		b.Run(name, func(b *testing.B) {
-			b.SetBytes(4 * Block)
-			for range b.N {
-				f()
-			}
-		})
-	}
-}

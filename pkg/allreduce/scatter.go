@@ -7,6 +7,7 @@ import (
 
 	"gorgonia.org/tensor"
 
+	"github.com/sslctl/sslctl/pkg/simd"
 	"github.com/sslctl/sslctl/pkg/task"
 )
 
@@ -66,15 +67,15 @@ func (g *Group) scatter(ctx context.Context, values [][]float32, bound float32) 
 		load: func(p []byte, lo, hi int) {
 			for k, x := range values {
 				if k == 0 {
-					encodeSet(int32s(p), x[lo:hi], scale)
+					simd.EncodeFixed(int32s(p), x[lo:hi], scale)
 				} else {
-					encodeAdd(int32s(p), x[lo:hi], scale)
+					simd.AddFixed(int32s(p), x[lo:hi], scale)
 				}
 			}
 		},
 		add: func(p []byte, lo, hi int) {
 			for _, x := range values {
-				encodeAdd(int32s(p), x[lo:hi], scale)
+				simd.AddFixed(int32s(p), x[lo:hi], scale)
 			}
 		},
 		store: func(p []byte, lo, hi int) {
@@ -83,7 +84,7 @@ func (g *Group) scatter(ctx context.Context, values [][]float32, bound float32) 
 			for _, v := range q {
 				outside = outside || v > most || v < -most
 			}
-			decode(sums[lo-first:hi-first], q, unit)
+			simd.DecodeFixed(sums[lo-first:hi-first], q, unit)
 		},
 	}
 	if err := g.run(ctx, []*stream{s}); err != nil {
@@ -105,13 +106,12 @@ func (g *Group) scatter(ctx context.Context, values [][]float32, bound float32) 
 func inspect(values [][]float32, bound float32) uint16 {
 	flags := uint16(0)
 	for _, x := range values {
-		for _, v := range x {
-			if a := math.Float32bits(v) & 0x7fffffff; a > math.Float32bits(bound) {
-				flags |= flagBound
-				if a >= 0x7f800000 {
-					flags |= flagNotFinite
-				}
-			}
+		most := simd.MaxMagnitude(x)
+		if most > math.Float32bits(bound) {
+			flags |= flagBound
+		}
+		if most >= math.Float32bits(float32(math.Inf(1))) {
+			flags |= flagNotFinite
 		}
 	}
 	return flags

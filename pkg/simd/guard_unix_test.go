@@ -47,6 +47,10 @@ func (g guard) floats(n int, seed uint64) []float32 {
 	return s
 }
 
+func (g guard) integers(n int) []int32 {
+	return unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(g.floats(n, 9)))), n)
+}
+
 // eachGuard runs f with slices that end, then with slices that start, at a forbidden page. A touch of it fails the test.
 func eachGuard(t *testing.T, f func(g guard)) {
 	t.Helper()
@@ -95,6 +99,18 @@ func TestGuardUpdates(t *testing.T) {
 			}
 			Squares(g.floats(n, 1))
 			SquaresDecayed(g.floats(n, 1), g.floats(n, 2), 0.5)
+		}
+	})
+}
+
+func TestGuardFixedPoint(t *testing.T) {
+	eachGuard(t, func(g guard) {
+		for n := range 70 {
+			x, q := g.floats(n, 1), g.integers(n)
+			MaxMagnitude(x)
+			EncodeFixed(q, x, 4)
+			AddFixed(q, x, 4)
+			DecodeFixed(x, q, 0.25)
 		}
 	})
 }

@@ -21,6 +21,7 @@ var sets = map[string]func(){
 	"column":  columnKernels,
 	"update":  updateKernels,
 	"squares": squaresKernels,
+	"fixed":   fixedKernels,
 }
 
 func main() {
