@@ -12,7 +12,7 @@ import (
 func TestRestoreAfterTheLossOfAllCoordinators(t *testing.T) {
 	c := newCluster(t, 1, 2)
 	c.awaitWorkers(2)
-	c.sslctl("submit", small(t, "small", "file://"+data, "file://"+t.TempDir(), ""), "--detach", "--set", longer, "--set", "spec.faultTolerance.detectWithin=1s",
+	c.sslctl("submit", small(t, "small", "file://"+data, "file://"+t.TempDir(), ""), "--detach", "--set", longer, "--set", "spec.faultTolerance.detectWithin=5s",
 		"--set", "spec.checkpoint.keep=8", "--set", "spec.checkpoint.everySteps=2", "--set", "spec.training.ledgerEverySteps=1")
 	before := c.await("small", "has done some steps", func(r result) bool { return r.Steps >= 6 && r.State == "running" })
 	file := filepath.Join(c.dir, "backup.snap")
