@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 STATE := .sslctl
 GO_PACKAGES := ./...
 
-.PHONY: help build image demo data test unit race e2e k8s accuracy lint generate bench tools clean
+.PHONY: help build image demo data test unit race e2e k8s accuracy lint generate bench microbench tools clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## (.*)/\1\t\2/' | expand -t 12
@@ -57,7 +57,15 @@ generate: ## regenerate protobuf code, assembly kernels, docs/job.md and docs/me
 	GOBIN=$(SSLCTL_TOOLS)/bin go install connectrpc.com/connect/cmd/protoc-gen-connect-go@v1.21.1
 	PATH=$(SSLCTL_TOOLS)/bin:$$PATH go generate ./...
 
-bench: ## benchmarks of the kernels, the collectives and the training step
+bench: bin/bench ## ours beside PyTorch and OpenBLAS, one table and bench/results.json (ROW=ce for some rows, FLAGS=-v for the spread)
+	@bash scripts/peers.sh || echo "bench: no peers; measuring ours alone" >&2
+	@bin/bench -row '$(ROW)' $(FLAGS)
+
+.PHONY: bin/bench
+bin/bench:
+	@CGO_ENABLED=0 go build -o $@ ./bench
+
+microbench: ## Go benchmarks of the kernels, the collectives and the training step
 	go test -run '^$$' -bench . -benchtime 1s ./pkg/simd ./pkg/nn ./pkg/objective ./pkg/allreduce
 
 tools: ## install what the tests need (once; cached)
