@@ -22,11 +22,10 @@ func (c Conv) Forward(y, x, w []float32) {
 	}
 	r := convRuns.Get().(*convRun)
 	defer r.release()
-	r.conv, r.src, r.dst = c, x, y
+	r.conv, r.src, r.dst, r.w, r.transposed = c, x, y, w, false
 	r.srcImage, r.dstImage = c.H*c.W*c.Cin, c.OutH()*c.OutW()*c.Cout
 	r.depth, r.cols = c.Cin, c.Cout
 	r.planForward()
-	r.packWeights(w)
 	r.execute()
 }
 
@@ -39,11 +38,10 @@ func (c Conv) BackwardData(dx, dy, w []float32) {
 	}
 	r := convRuns.Get().(*convRun)
 	defer r.release()
-	r.conv, r.src, r.dst = c, dy, dx
+	r.conv, r.src, r.dst, r.w, r.transposed = c, dy, dx, w, true
 	r.srcImage, r.dstImage = c.OutH()*c.OutW()*c.Cout, c.H*c.W*c.Cin
 	r.depth, r.cols = c.Cout, c.Cin
 	r.planBackward()
-	r.packTransposedWeights(w)
 	r.execute()
 }
 

@@ -13,18 +13,25 @@ type convRun struct {
 	groups []convGroup
 	taps   []tap
 	packed scratch // panels of 16 output channels: (K·K, depth, 16)
-	chunks int     // units of work a panel
+
+	w          []float32
+	packStep   func(int)
+	transposed bool // w is packed for BackwardData
+
+	lines, spots         []convGroup // the groups computed image by image, and those computed over all images at once
+	lineParts, spotParts int         // units of work an image and a column of tiles are cut in
 
 	step func(int)
 }
 
-// A convGroup is a run of positions of one line of dst that have the same taps, each tap a constant distance further from one position
+// A convGroup is a run of positions of dst that have the same taps, each tap a constant distance further from one position
 // to the next. Offsets are in elements, inside an image.
 type convGroup struct {
 	dst, dstStep int
 	srcStep      int
 	count        int
 	lo, hi       int // its taps: those of the first position
+	joined       int // as many kernel columns, which lie side by side in src and in the panels, make one tap
 }
 
 // convLine is the number of positions from which a group is worth computing as rows of a tile, image by image. Shorter ones
@@ -36,31 +43,32 @@ const convSmall = 1 << 21
 
 var convRuns = sync.Pool{New: func() any {
 	r := new(convRun)
-	r.step = r.unit
+	r.step, r.packStep = r.unit, r.packPanelOf
 	return r
 }}
 
 func (r *convRun) release() {
-	r.src, r.dst = nil, nil
-	r.groups, r.taps = r.groups[:0], r.taps[:0]
+	r.src, r.dst, r.w = nil, nil, nil
+	r.groups, r.lines, r.spots, r.taps = r.groups[:0], r.lines[:0], r.spots[:0], r.taps[:0]
 	convRuns.Put(r)
 }
 
-// planForward lists the groups of y: the taps of (oh, ow) are those whose input position is inside the image.
+// planForward lists the groups of y: the taps of (oh, ow) are those whose input position is inside the image. The channels of taps side by side in one row of
+// the kernel follow each other in x as in w, and make one long tap.
 func (r *convRun) planForward() {
 	c := r.conv
 	for oh := range c.OutH() {
 		for ow := range c.OutW() {
 			first := len(r.taps)
+			iw := ow*c.Stride - c.Pad
+			lo, hi := max(0, -iw), min(c.K, c.W-iw)
 			for kh := range c.K {
-				for kw := range c.K {
-					ih, iw := oh*c.Stride+kh-c.Pad, ow*c.Stride+kw-c.Pad
-					if ih >= 0 && ih < c.H && iw >= 0 && iw < c.W {
-						r.taps = append(r.taps, tap{(ih*c.W + iw) * c.Cin, (kh*c.K + kw) * c.Cin * tileCols})
-					}
+				ih := oh*c.Stride + kh - c.Pad
+				if ih >= 0 && ih < c.H && lo < hi {
+					r.taps = append(r.taps, tap{(ih*c.W + iw + lo) * c.Cin, (kh*c.K + lo) * c.Cin * tileCols})
 				}
 			}
-			r.place(first, (oh*c.OutW()+ow)*c.Cout, c.Cout, c.Stride*c.Cin, ow == 0)
+			r.place(first, hi-lo, (oh*c.OutW()+ow)*c.Cout, c.Cout, c.Stride*c.Cin)
 		}
 	}
 }
@@ -81,7 +89,7 @@ func (r *convRun) planBackward() {
 						}
 					}
 				}
-				r.place(first, (ih*c.W+iw)*c.Cin, c.Stride*c.Cin, c.Cout, iw == phase)
+				r.place(first, 1, (ih*c.W+iw)*c.Cin, c.Stride*c.Cin, c.Cout)
 			}
 		}
 	}
@@ -96,17 +104,17 @@ func outputOf(at, stride, size int) (int, bool) {
 }
 
 // place adds the position at dst, whose taps are r.taps[first:], to the last group if it continues it, else to a new one.
-func (r *convRun) place(first, dst, dstStep, srcStep int, newLine bool) {
+func (r *convRun) place(first, joined, dst, dstStep, srcStep int) {
 	taps := r.taps[first:]
-	if n := len(r.groups); n > 0 && !newLine {
+	if n := len(r.groups); n > 0 {
 		g := &r.groups[n-1]
-		if r.continues(g, taps, srcStep) {
+		if dst == g.dst+g.count*dstStep && joined == g.joined && r.continues(g, taps, srcStep) {
 			g.count++
 			r.taps = r.taps[:first]
 			return
 		}
 	}
-	r.groups = append(r.groups, convGroup{dst, dstStep, srcStep, 1, first, len(r.taps)})
+	r.groups = append(r.groups, convGroup{dst, dstStep, srcStep, 1, first, len(r.taps), joined})
 }
 
 func (r *convRun) continues(g *convGroup, taps []tap, srcStep int) bool {
@@ -121,63 +129,102 @@ func (r *convRun) continues(g *convGroup, taps []tap, srcStep int) bool {
 	return true
 }
 
-// packWeights packs w (K·K·Cin, Cout) for Forward.
-func (r *convRun) packWeights(w []float32) {
-	k := r.conv.K * r.conv.K * r.depth
-	buf := r.packed.floats(r.panelCount() * k * tileCols)
-	for j := range r.panelCount() {
-		col := j * tileCols
-		packPanel(buf[j*k*tileCols:(j+1)*k*tileCols], w, r.cols, false, 0, k, col, min(tileCols, r.cols-col))
-	}
-}
-
-// packTransposedWeights packs the transpose of each tap of w for BackwardData.
-func (r *convRun) packTransposedWeights(w []float32) {
-	taps := r.conv.K * r.conv.K
-	size := r.depth * tileCols
-	buf := r.packed.floats(r.panelCount() * taps * size)
-	for j := range r.panelCount() {
-		col := j * tileCols
-		for t := range taps {
-			panel := buf[(j*taps+t)*size : (j*taps+t+1)*size]
-			packPanel(panel, w[t*r.cols*r.depth:], r.depth, true, 0, r.depth, col, min(tileCols, r.cols-col))
-		}
-	}
-}
-
 func (r *convRun) panelCount() int { return (r.cols + tileCols - 1) / tileCols }
 
-// execute computes all groups for all panels. Panels come outermost: one panel's weights stay in the cache while the images pass.
-func (r *convRun) execute() {
-	r.chunks = 1
-	if len(r.taps)*r.conv.N*r.depth*r.cols > convSmall {
-		r.chunks = min(4, len(r.groups))
-	}
-	if r.chunks == 1 {
-		for i := range r.panelCount() {
-			r.unit(i)
-		}
+// panelSize is the number of elements of a panel.
+func (r *convRun) panelSize() int { return r.conv.K * r.conv.K * r.depth * tileCols }
+
+// pack packs w (K·K·Cin, Cout), or for BackwardData the transpose of each tap of it.
+func (r *convRun) pack() {
+	r.packed.floats(r.panelCount() * r.panelSize())
+	each(r.panelCount(), r.panelCount()*r.panelSize() > convSmall/8, r.packStep)
+}
+
+func (r *convRun) packPanelOf(j int) {
+	panel := r.packed.buf[j*r.panelSize() : (j+1)*r.panelSize()]
+	col := j * tileCols
+	width := min(tileCols, r.cols-col)
+	if !r.transposed {
+		packPanel(panel, r.w, r.cols, false, 0, len(panel)/tileCols, col, width)
 		return
 	}
-	Parallel(r.panelCount()*r.chunks, r.step)
+	size := r.depth * tileCols
+	for t := range r.conv.K * r.conv.K {
+		packPanel(panel[t*size:(t+1)*size], r.w[t*r.cols*r.depth:], r.depth, true, 0, r.depth, col, width)
+	}
+}
+
+// each calls f(0) … f(n−1), in parallel if that pays.
+func each(n int, parallel bool, f func(int)) {
+	if parallel {
+		Parallel(n, f)
+		return
+	}
+	for i := range n {
+		f(i)
+	}
+}
+
+// tileColumns is the number of tiles that lie side by side.
+func (r *convRun) tileColumns() int { return (r.cols + rowTileWidth() - 1) / rowTileWidth() }
+
+// execute computes all groups. In a unit of work one column of tiles follows the other, so that its weights stay in the cache.
+func (r *convRun) execute() {
+	r.pack()
+	work := 0
+	for _, g := range r.groups {
+		work += g.count * (g.hi - g.lo) * g.joined
+		if g.count >= convLine {
+			r.lines = append(r.lines, g)
+		} else {
+			r.spots = append(r.spots, g)
+		}
+	}
+	r.lineParts, r.spotParts = 1, min(4, len(r.spots))
+	lineUnits := 0
+	if len(r.lines) > 0 {
+		if r.conv.N < 8 {
+			r.lineParts = min(8, len(r.lines))
+		}
+		lineUnits = r.conv.N * r.lineParts
+	}
+	each(lineUnits+r.tileColumns()*r.spotParts, work*r.conv.N*r.depth*r.cols > convSmall, r.step)
 }
 
 func (r *convRun) unit(i int) {
-	panel, chunk := i/r.chunks, i%r.chunks
-	size := r.conv.K * r.conv.K * r.depth * tileCols
-	b := r.packed.buf[panel*size : (panel+1)*size]
-	col := panel * tileCols
-	width := min(tileCols, r.cols-col)
-	for _, g := range r.groups[chunk*len(r.groups)/r.chunks : (chunk+1)*len(r.groups)/r.chunks] {
-		taps := r.taps[g.lo:g.hi]
-		if g.count >= convLine {
-			for n := range r.conv.N {
-				rowTiles(r.dst[n*r.dstImage+g.dst+col:], g.dstStep, width, g.count, r.src[n*r.srcImage:], g.srcStep, b, taps, r.depth, false)
-			}
-			continue
+	if len(r.lines) > 0 {
+		if i < r.conv.N*r.lineParts {
+			r.image(i/r.lineParts, i%r.lineParts)
+			return
 		}
-		for p := range g.count {
-			rowTiles(r.dst[g.dst+p*g.dstStep+col:], r.dstImage, width, r.conv.N, r.src[p*g.srcStep:], r.srcImage, b, taps, r.depth, false)
+		i -= r.conv.N * r.lineParts
+	}
+	r.column(i/r.spotParts, i%r.spotParts)
+}
+
+// image computes a part of the lines of one image.
+func (r *convRun) image(n, part int) {
+	first, last := share(part, r.lineParts, len(r.lines))
+	for t := range r.tileColumns() {
+		for _, g := range r.lines[first:last] {
+			r.tiles(t, g, n*r.dstImage+g.dst, g.dstStep, g.count, n*r.srcImage, g.srcStep)
 		}
 	}
+}
+
+// column computes a part of the spots of all images, in one column of tiles.
+func (r *convRun) column(t, part int) {
+	first, last := share(part, r.spotParts, len(r.spots))
+	for _, g := range r.spots[first:last] {
+		for p := range g.count {
+			r.tiles(t, g, g.dst+p*g.dstStep, r.dstImage, r.conv.N, p*g.srcStep, r.srcImage)
+		}
+	}
+}
+
+// tiles computes rows of dst, which start at dst and lie dstStep apart, in column t of tiles, with the taps of a group from src on.
+func (r *convRun) tiles(t int, g convGroup, dst, dstStep, rows, src, srcStep int) {
+	col := t * rowTileWidth()
+	panels := r.packed.buf[col/tileCols*r.panelSize() : r.panelCount()*r.panelSize()]
+	rowTiles(r.dst[dst+col:], dstStep, min(rowTileWidth(), r.cols-col), rows, r.src[src:], srcStep, panels, r.panelSize(), r.taps[g.lo:g.hi], r.depth*g.joined, false)
 }

@@ -7,11 +7,12 @@ import (
 
 // Blocking of the product. gemmDepth is part of the arithmetic (a sum is cut there); the others are speed only.
 const (
-	gemmDepth = 256     // inner elements a block: a 16-column panel of B is 16 KB and stays in the first-level cache
-	gemmRows  = 96      // rows of A a unit: 96 KB of A stay in the second-level cache beside the panels
-	gemmCols  = 512     // columns of B packed at a time
-	gemmUnits = 8       // units of work aimed at
-	gemmSmall = 1 << 21 // multiply-adds below which a product is not worth a second thread
+	gemmDepth  = 256     // inner elements a block: a 16-column panel of B is 16 KB and stays in the first-level cache
+	gemmRows   = 128     // rows of A a unit: 128 KB of A stay in the second-level cache beside the panels
+	gemmCols   = 512     // columns of B packed at a time, if there is no room for more
+	gemmPacked = 1 << 20 // elements of B packed at a time
+	gemmUnits  = 8       // units of work aimed at
+	gemmSmall  = 1 << 20 // multiply-adds below which a product is not worth a second thread
 )
 
 // Gemm computes C = alpha·op(A)·op(B) + beta·C, where op(A) is (m, k), op(B) is (k, n), C is (m, n) and op transposes where the flag is
@@ -43,10 +44,12 @@ func gemmOne(divide, transA, transB bool, m, n, k int, alpha float32, a []float3
 	g := gemms.Get().(*gemm)
 	g.divide, g.transA, g.transB, g.m, g.n, g.alpha = divide, transA, transB, m, n, alpha
 	g.a, g.lda, g.b, g.ldb, g.c, g.ldc = a, lda, b, ldb, c, ldc
-	for col := 0; col < n; col += gemmCols {
-		g.col, g.cols = col, min(gemmCols, n-col)
-		for p := 0; p < k; p += gemmDepth {
-			g.p, g.depth = p, min(gemmDepth, k-p)
+	depth := min(k, gemmPacked/gemmCols)
+	cols := max(gemmCols, gemmPacked/depth&^(gemmCols-1))
+	for col := 0; col < n; col += cols {
+		g.col, g.cols = col, min(cols, n-col)
+		for p := 0; p < k; p += depth {
+			g.p, g.depth = p, min(depth, k-p)
 			g.add = beta != 0 || p > 0
 			g.block()
 		}
@@ -86,7 +89,7 @@ func zeroC(c []float32, m, n, ldc int) {
 	}
 }
 
-// A gemm is one product in progress. It is pooled, with its two parallel steps bound once, so that a product allocates nothing.
+// A gemm is one product in progress. It is pooled, with its parallel step bound once, so that a product allocates nothing.
 type gemm struct {
 	divide         bool // over the threads
 	transA, transB bool
@@ -96,59 +99,77 @@ type gemm struct {
 	lda, ldb, ldc  int
 
 	col, cols int // the columns of C now being computed
-	p, depth  int // the inner elements now being summed
+	p, depth  int // the inner elements now being summed, of several blocks
 	add       bool
-	packed    scratch // panels of B, 16 columns each: (depth, 16)
-	panels    int     // panels a unit of work covers
-	colUnits  int
+	packed    scratch // for each block of the inner sum, panels of B, 16 columns each: (depth, 16)
 
-	packStep, tileStep func(int)
+	rowUnits, colUnits, packUnits int
+	packing                       sync.WaitGroup
+
+	step func(int)
 }
 
 var gemms = sync.Pool{New: func() any {
 	g := new(gemm)
-	g.packStep, g.tileStep = g.pack, g.tiles
+	g.step = g.unit
 	return g
 }}
 
+func (g *gemm) panels() int { return (g.cols + tileCols - 1) / tileCols }
+
+// tileColumns is the number of tiles side by side.
+func (g *gemm) tileColumns() int { return (g.cols + rowTileWidth() - 1) / rowTileWidth() }
+
 // block adds (or stores) the contribution of the current inner elements to the current columns.
 func (g *gemm) block() {
-	panels := (g.cols + tileCols - 1) / tileCols
-	rowUnits := (g.m + gemmRows - 1) / gemmRows
-	g.packed.floats(panels * g.depth * tileCols)
-	// A unit of work is one run of rows by a run of panels: enough units for the threads, but each brings its rows together anew.
-	g.panels = panels
+	g.packed.floats(g.panels() * g.depth * tileCols)
+	g.rowUnits, g.colUnits, g.packUnits = (g.m+gemmRows-1)/gemmRows, 1, 1
+	units := g.rowUnits
 	if g.divide && g.m*g.cols*g.depth > gemmSmall {
-		split := min((gemmUnits+rowUnits-1)/rowUnits, max(1, panels/4))
-		g.panels = (panels + split - 1) / split
+		// A unit of work is one run of rows by a run of panels: enough units for the threads, but each brings its rows together anew.
+		g.colUnits = min((gemmUnits+g.rowUnits-1)/g.rowUnits, max(1, g.tileColumns()/2))
+		g.packUnits = min(gemmUnits, g.panels())
+		units = g.rowUnits * g.colUnits
 	}
-	g.colUnits = (panels + g.panels - 1) / g.panels
-	units := rowUnits * g.colUnits
-	if g.divide && units > 1 {
-		Parallel(g.colUnits, g.packStep)
-		Parallel(units, g.tileStep)
+	g.packing.Add(g.packUnits)
+	if units > 1 && g.packUnits > 1 {
+		Parallel(g.packUnits+units, g.step)
 		return
 	}
-	g.pack(0)
-	for i := range units {
-		g.tiles(i)
+	for i := range g.packUnits + units {
+		g.unit(i)
 	}
 }
 
-// pack packs the panels of one column unit.
+// unit packs some panels or computes some tiles. Units begin in order, so a unit of tiles waits for none that has not begun.
+func (g *gemm) unit(i int) {
+	if i < g.packUnits {
+		defer g.packing.Done()
+		g.pack(i)
+		return
+	}
+	g.packing.Wait()
+	g.tiles(i - g.packUnits)
+}
+
 func (g *gemm) pack(unit int) {
-	first := unit * g.panels
-	last := min(first+g.panels, (g.cols+tileCols-1)/tileCols)
-	for j := first; j < last; j++ {
-		size := g.depth * tileCols
-		panel := g.packed.buf[j*size : (j+1)*size]
-		col := g.col + j*tileCols
-		packPanel(panel, g.b, g.ldb, g.transB, g.p, g.depth, col, min(tileCols, g.col+g.cols-col))
-		if g.alpha != 1 {
-			scale(panel, g.alpha)
+	first, last := share(unit, g.packUnits, g.panels())
+	for p := 0; p < g.depth; p += gemmDepth {
+		depth := min(gemmDepth, g.depth-p)
+		block := g.packedBlock(p)
+		for j := first; j < last; j++ {
+			panel := block[j*depth*tileCols : (j+1)*depth*tileCols]
+			col := g.col + j*tileCols
+			packPanel(panel, g.b, g.ldb, g.transB, g.p+p, depth, col, min(tileCols, g.col+g.cols-col))
+			if g.alpha != 1 {
+				scale(panel, g.alpha)
+			}
 		}
 	}
 }
+
+// packedBlock returns the panels of the block of the inner sum that begins at p.
+func (g *gemm) packedBlock(p int) []float32 { return g.packed.buf[p*g.panels()*tileCols:] }
 
 // packPanel copies rows p … p+depth and columns col … col+width of op(B) to a panel of 16 columns, the missing ones zero.
 func packPanel(panel, b []float32, ldb int, trans bool, p, depth, col, width int) {
@@ -170,63 +191,39 @@ func packPanel(panel, b []float32, ldb int, trans bool, p, depth, col, width int
 	}
 }
 
-// tiles computes the tiles of one unit: a run of rows by a run of panels.
-func (g *gemm) tiles(unit int) {
-	row := unit / g.colUnits * gemmRows
-	rows := min(gemmRows, g.m-row)
-	first := unit % g.colUnits * g.panels
-	last := min(first+g.panels, (g.cols+tileCols-1)/tileCols)
+// wholeSum is the one tap of a product.
+var wholeSum = []tap{{}}
 
+// tiles computes the tiles of one unit: a run of rows by a run of panels, block of the inner sum by block.
+func (g *gemm) tiles(unit int) {
+	row, rowEnd := share(unit/g.colUnits, g.rowUnits, g.m)
+	first, last := share(unit%g.colUnits, g.colUnits, g.tileColumns())
+	col := first * rowTileWidth()
+	cols := min(last*rowTileWidth(), g.cols) - col
+	rows := rowEnd - row
 	own := borrow()
 	defer own.giveBack()
-	a, lda := g.a, g.lda
+	for p := 0; p < g.depth; p += gemmDepth {
+		depth := min(gemmDepth, g.depth-p)
+		a, lda := g.rowsOfA(own, row, rows, g.p+p, depth)
+		rowTiles(g.c[row*g.ldc+g.col+col:], g.ldc, cols, rows, a, lda, g.packedBlock(p)[col*depth:], depth*tileCols, wholeSum, depth, g.add || p > 0)
+	}
+}
+
+// rowsOfA returns rows of op(A) and the distance between them: where they lie, or brought together.
+func (g *gemm) rowsOfA(own *scratch, row, rows, p, depth int) (a []float32, lda int) {
 	switch {
 	case g.transA:
-		a, lda = own.floats(rows*g.depth), g.depth
-		transpose(a, lda, g.a[g.p*g.lda+row:], g.lda, g.depth, rows)
+		a = own.floats(rows * depth)
+		transpose(a, depth, g.a[p*g.lda+row:], g.lda, depth, rows)
+		return a, depth
 	case g.lda%512 == 0 && rows > tileRows:
-		// Rows a multiple of 2 KB apart fall into few cache sets: bring them together.
-		a, lda = own.floats(rows*g.depth), g.depth
+		// Rows a multiple of 2 KB apart fall into few cache sets.
+		a = own.floats(rows * depth)
 		for i := range rows {
-			copy(a[i*lda:(i+1)*lda], g.a[(row+i)*g.lda+g.p:])
+			copy(a[i*depth:(i+1)*depth], g.a[(row+i)*g.lda+p:])
 		}
-	default:
-		a = a[row*lda+g.p:]
+		return a, depth
 	}
-	whole := [1]tap{}
-	for j := first; j < last; j++ {
-		size := g.depth * tileCols
-		col := g.col + j*tileCols
-		rowTiles(g.c[row*g.ldc+col:], g.ldc, min(tileCols, g.n-col), rows, a, lda, g.packed.buf[j*size:(j+1)*size], whole[:], g.depth, g.add)
-	}
-}
-
-// rowTiles computes rows×width values of C (width ≤ 16) by tiles of nearly equal height; see rowTilePortable for the sums.
-func rowTiles(c []float32, ldc, width, rows int, a []float32, lda int, b []float32, taps []tap, depth int, add bool) {
-	tiles := (rows + tileRows - 1) / tileRows
-	for t := range tiles {
-		r := t * rows / tiles
-		h := (t+1)*rows/tiles - r
-		if width == tileCols {
-			rowTile(h, c[r*ldc:], ldc, a[r*lda:], lda, b, taps, depth, add)
-			continue
-		}
-		var edge [tileRows * tileCols]float32
-		rowTile(h, edge[:], tileCols, a[r*lda:], lda, b, taps, depth, false)
-		storeEdge(c[r*ldc:], ldc, h, width, &edge, add)
-	}
-}
-
-// storeEdge stores or adds the first width columns of a whole tile.
-func storeEdge(c []float32, ldc, rows, width int, edge *[tileRows * tileCols]float32, add bool) {
-	for i := range rows {
-		to, from := c[i*ldc:i*ldc+width], edge[i*tileCols:]
-		if !add {
-			copy(to, from)
-			continue
-		}
-		for j := range to {
-			to[j] += from[j]
-		}
-	}
+	return g.a[row*g.lda+p:], g.lda
 }

@@ -206,18 +206,26 @@ func TestGuardPool(t *testing.T) {
 // The packed operands live in buffers larger than they need: their bounds are tested on the kernels themselves.
 func TestGuardInnerKernels(t *testing.T) {
 	eachGuard(t, func(g guard) {
-		for rows := 1; rows <= tileRows; rows++ {
+		for rows := 1; rows <= max(rowTileHeight(1), pairTileHeight()); rows++ {
 			for _, depth := range []int{1, 4, 7} {
-				c, a, b := g.floats(rows*tileCols, 1), g.floats(rows*depth, 2), g.floats(depth*tileCols, 3)
-				for _, add := range []bool{false, true} {
-					rowTile(rows, c, tileCols, a, depth, b, []tap{{}}, depth, add)
-					rowTile(rows, c, tileCols, a, depth, b, nil, depth, add)
+				for width := 1; width <= rowTileWidth(); width++ {
+					panels := (width + tileCols - 1) / tileCols
+					c, a, b := g.floats((rows-1)*40+width, 1), g.floats(rows*depth, 2), g.floats(panels*depth*tileCols, 3)
+					for _, add := range []bool{false, true} {
+						if rows <= rowTileHeight(1) {
+							rowTile(rows, width, c, 40, a, depth, b, depth*tileCols, []tap{{}}, depth, add)
+							rowTile(rows, width, c, 40, a, depth, b, depth*tileCols, nil, depth, add)
+						}
+						if rows > pairTileHeight() || width > tileCols {
+							continue
+						}
+						taps := make([]tap, depth)
+						for p := range taps {
+							taps[p] = tap{p * rows, p * tileCols}
+						}
+						pairTile(rows, width, c, 40, a, b, taps, 1, 0, 0, add)
+					}
 				}
-				taps := make([]tap, depth)
-				for p := range taps {
-					taps[p] = tap{p * rows, p * tileCols}
-				}
-				pairTile(rows, c, tileCols, a, b, taps, 1, 0, 0, true)
 			}
 		}
 		for _, k := range []int{1, 2, 9} {

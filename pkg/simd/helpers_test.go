@@ -9,16 +9,17 @@ import (
 // awkward are sizes around the widths of registers, tiles and panels.
 var awkward = []int{1, 2, 3, 5, 7, 15, 16, 17, 31, 33}
 
-// eachPath runs a test on the portable kernels and, where the CPU has them, on the assembly.
+// eachPath runs a test on the portable kernels and on each set of assembly kernels that the CPU has.
 func eachPath(t *testing.T, f func(t *testing.T)) {
-	detected := vectorised
-	defer func() { vectorised = detected }()
+	before := vectorised
+	defer func() { vectorised = before }()
 	vectorised = false
 	t.Run("portable", f)
-	if detected {
-		vectorised = true
-		t.Run("assembly", f)
+	if !before {
+		return
 	}
+	vectorised = true
+	eachAssembly(t, f)
 }
 
 func random(n int, seed uint64) []float32 {

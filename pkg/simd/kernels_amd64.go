@@ -10,12 +10,66 @@ import (
 // vectorised tells whether the assembly kernels run. Tests turn it off to exercise the portable ones.
 var vectorised = cpu.X86.HasAVX2 && cpu.X86.HasFMA && os.Getenv("SSLCTL_SIMD") != "portable"
 
+// hasAVX512 tells whether the CPU and the operating system have what the wide kernels need. Tests turn it off to exercise the others.
+var hasAVX512 = cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512BW
+
+// wide tells whether the kernels with 512-bit registers run.
+func wide() bool { return vectorised && hasAVX512 }
+
 // The functions below choose between assembly and portable Go. Assembly does not check bounds: callers pass slices that hold what
 // the portable version would touch.
 
 func at(s []float32) *float32 { return unsafe.SliceData(s) }
 
-func rowTile(rows int, c []float32, ldc int, a []float32, lda int, b []float32, taps []tap, depth int, add bool) {
+// rowTileHeight is the number of rows of A, lda apart, that one tile should have. Rows that fall into one set of the first-level cache (a multiple of
+// 4 KB apart) must leave some of its eight ways to B.
+func rowTileHeight(lda int) int {
+	if !wide() {
+		return tileRows
+	}
+	const period, perSet = 1024, 6 // floats; rows
+	sets := 1
+	if apart := lda % period; apart != 0 {
+		sets = period / (apart & -apart)
+	}
+	return min(wideRows, perSet*sets)
+}
+
+// rowTileWidth is the number of columns that a tile can have.
+func rowTileWidth() int {
+	if wide() {
+		return wideCols
+	}
+	return tileCols
+}
+
+// rowTile computes rows×width values, up to the height and width above, from panels of B that lie bStep apart; see rowTilePortable for the sums.
+func rowTile(rows, width int, c []float32, ldc int, a []float32, lda int, b []float32, bStep int, taps []tap, depth int, add bool) {
+	if wide() {
+		rowTileWide(rows, width, c, ldc, a, lda, b, bStep, taps, depth, add)
+		return
+	}
+	rowTileNarrow(rows, width, c, ldc, a, lda, b, taps, depth, add)
+}
+
+// pairTileHeight is the number of rows that a tile of pairs can have.
+func pairTileHeight() int {
+	if wide() {
+		return widePairs
+	}
+	return tileRows
+}
+
+// pairTile computes rows×width values, up to the height above and 16; see pairTilePortable for the sums.
+func pairTile(rows, width int, c []float32, ldc int, a, b []float32, taps []tap, blocks, aStep, bStep int, add bool) {
+	if wide() {
+		pairTileWide(rows, width, c, ldc, a, b, taps, blocks, aStep, bStep, add)
+		return
+	}
+	pairTileNarrow(rows, width, c, ldc, a, b, taps, blocks, aStep, bStep, add)
+}
+
+func rowTileWhole(rows int, c []float32, ldc int, a []float32, lda int, b []float32, taps []tap, depth int, add bool) {
 	if !vectorised {
 		rowTilePortable(rows, c, ldc, a, lda, b, taps, depth, add)
 		return
@@ -37,7 +91,7 @@ func rowTile(rows int, c []float32, ldc int, a []float32, lda int, b []float32, 
 	}
 }
 
-func pairTile(rows int, c []float32, ldc int, a, b []float32, taps []tap, blocks, aStep, bStep int, add bool) {
+func pairTileWhole(rows int, c []float32, ldc int, a, b []float32, taps []tap, blocks, aStep, bStep int, add bool) {
 	if !vectorised {
 		pairTilePortable(rows, c, ldc, a, b, taps, blocks, aStep, bStep, add)
 		return

@@ -5,11 +5,23 @@ package simd
 // vectorised tells whether the assembly kernels run; there are none for this architecture.
 var vectorised = false
 
-func rowTile(rows int, c []float32, ldc int, a []float32, lda int, b []float32, taps []tap, depth int, add bool) {
+func rowTileHeight(int) int { return tileRows }
+func rowTileWidth() int     { return tileCols }
+func pairTileHeight() int   { return tileRows }
+
+func rowTile(rows, width int, c []float32, ldc int, a []float32, lda int, b []float32, _ int, taps []tap, depth int, add bool) {
+	rowTileNarrow(rows, width, c, ldc, a, lda, b, taps, depth, add)
+}
+
+func pairTile(rows, width int, c []float32, ldc int, a, b []float32, taps []tap, blocks, aStep, bStep int, add bool) {
+	pairTileNarrow(rows, width, c, ldc, a, b, taps, blocks, aStep, bStep, add)
+}
+
+func rowTileWhole(rows int, c []float32, ldc int, a []float32, lda int, b []float32, taps []tap, depth int, add bool) {
 	rowTilePortable(rows, c, ldc, a, lda, b, taps, depth, add)
 }
 
-func pairTile(rows int, c []float32, ldc int, a, b []float32, taps []tap, blocks, aStep, bStep int, add bool) {
+func pairTileWhole(rows int, c []float32, ldc int, a, b []float32, taps []tap, blocks, aStep, bStep int, add bool) {
 	pairTilePortable(rows, c, ldc, a, b, taps, blocks, aStep, bStep, add)
 }
 

@@ -14,6 +14,7 @@ import (
 // sets are the files that can be generated.
 var sets = map[string]func(){
 	"tile":    tileKernels,
+	"tile512": wideTileKernels,
 	"pack":    packKernels,
 	"vector":  vectorKernels,
 	"exp":     expKernels,

@@ -26,34 +26,36 @@ func tileKernels() {
 	}
 }
 
-// A rowSet addresses up to six rows a constant distance apart with two pointers and scaled indices.
+// A rowSet addresses rows a constant distance apart: a pointer for every three rows, and scaled indices.
 type rowSet struct {
-	low, high, stride GPVirtual
+	bases  []GPVirtual
+	stride GPVirtual
 }
 
-func newRowSet(stride GPVirtual) rowSet { return rowSet{low: GP64(), high: GP64(), stride: stride} }
+func newRowSet(rows int, stride GPVirtual) rowSet {
+	s := rowSet{stride: stride}
+	for range (rows + 2) / 3 {
+		s.bases = append(s.bases, GP64())
+	}
+	return s
+}
 
-// start points the set at the row that low already holds.
-func (s rowSet) start(rows int) {
-	if rows > 3 {
-		LEAQ(Mem{Base: s.low, Index: s.stride, Scale: 2}, s.high)
-		ADDQ(s.stride, s.high)
+// start points the set at the row that the first base already holds.
+func (s rowSet) start() {
+	for i, base := range s.bases[1:] {
+		LEAQ(Mem{Base: s.bases[i], Index: s.stride, Scale: 2}, base)
+		ADDQ(s.stride, base)
 	}
 }
 
-func (s rowSet) advance(rows, bytes int) {
-	ADDQ(U32(bytes), s.low)
-	if rows > 3 {
-		ADDQ(U32(bytes), s.high)
+func (s rowSet) advance(bytes int) {
+	for _, base := range s.bases {
+		ADDQ(U32(bytes), base)
 	}
 }
 
 func (s rowSet) at(row, disp int) Mem {
-	base := s.low
-	if row >= 3 {
-		base = s.high
-	}
-	m := Mem{Base: base, Disp: disp}
+	m := Mem{Base: s.bases[row/3], Disp: disp}
 	if row%3 > 0 {
 		m.Index, m.Scale = s.stride, uint8(row%3)
 	}
@@ -79,9 +81,9 @@ func storeTile(acc []VecVirtual, c Mem, ldc GPVirtual) {
 	Load(Param("add"), add)
 	store := label("store")
 	rows := len(acc) / 2
-	set := newRowSet(ldc)
-	MOVQ(c.Base, set.low)
-	set.start(rows)
+	set := newRowSet(rows, ldc)
+	MOVQ(c.Base, set.bases[0])
+	set.start()
 	TESTB(add, add)
 	JZ(LabelRef(store))
 	for r := range rows {
@@ -108,7 +110,7 @@ func rowTile(rows int) {
 	lda := bytesOf("lda")
 	taps, count := pointer("taps"), integer("count")
 	acc := zeroed(2 * rows)
-	set := newRowSet(lda)
+	set := newRowSet(rows, lda)
 	right := Mem{Base: GP64()}
 	step := func(u int) {
 		multiplyAdd(acc, func(r int) Mem { return set.at(r, floatBytes*u) }, right.Offset(tilePair*u))
@@ -117,9 +119,9 @@ func rowTile(rows int) {
 	TESTQ(count, count)
 	JZ(LabelRef("done"))
 	Label("tap")
-	MOVQ(taps, set.low)
-	LEAQ(Mem{Base: a.Base, Index: set.low, Scale: floatBytes}, set.low)
-	set.start(rows)
+	MOVQ(taps, set.bases[0])
+	LEAQ(Mem{Base: a.Base, Index: set.bases[0], Scale: floatBytes}, set.bases[0])
+	set.start()
 	MOVQ(taps.Offset(8), right.Base)
 	LEAQ(Mem{Base: b.Base, Index: right.Base, Scale: floatBytes}, right.Base)
 	ADDQ(U32(tapBytes), taps.Base)
@@ -131,7 +133,7 @@ func rowTile(rows int) {
 	for u := range rowUnroll {
 		step(u)
 	}
-	set.advance(rows, floatBytes*rowUnroll)
+	set.advance(floatBytes * rowUnroll)
 	ADDQ(U32(tilePair*rowUnroll), right.Base)
 	SUBQ(U32(rowUnroll), left)
 	JGE(LabelRef("unrolled"))
@@ -141,7 +143,7 @@ func rowTile(rows int) {
 	JZ(LabelRef("next"))
 	Label("one")
 	step(0)
-	set.advance(rows, floatBytes)
+	set.advance(floatBytes)
 	ADDQ(U32(tilePair), right.Base)
 	DECQ(left)
 	JNZ(LabelRef("one"))

@@ -1,0 +1,7 @@
+//go:build !amd64
+
+package simd
+
+import "testing"
+
+func eachAssembly(*testing.T, func(*testing.T)) {}
