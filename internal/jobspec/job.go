@@ -343,7 +343,7 @@ type Training struct {
 	Epochs float64 `yaml:"epochs" required:"true" range:"(0,1000000]" unit:"epochs"`
 	// Numerics profile to which the job is pinned. auto takes the one of the first workers; afterwards only workers of that profile can
 	// continue the job.
-	Numerics string `yaml:"numerics" default:"auto" enum:"auto,amd64-fma/1,portable/1"`
+	Numerics string `yaml:"numerics" default:"auto" enum:"auto,amd64-fma/2,portable/2"`
 	// Steps between two entries of the ledger, each with a digest of the whole state.
 	LedgerEverySteps int `yaml:"ledgerEverySteps" default:"16" range:"[1,)" unit:"steps"`
 	// Steps in a row whose gradient is NaN or infinite, and that are skipped, before the job fails.

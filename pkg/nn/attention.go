@@ -38,9 +38,9 @@ func (l *attention) forward(p *pass, x []float32) []float32 {
 
 func (l *attention) backward(p *pass, dy []float32, _ bool) []float32 {
 	l.dy = dy
-	grow(&l.dqkv, len(l.qkv))
-	grow(&l.dShare, p.n*l.tokens*l.tokens)
+	l.dqkv, l.dShare = p.borrow(len(l.qkv)), p.borrow(p.n*l.tokens*l.tokens)
 	simd.Parallel(p.n, l.backOver)
+	p.giveBack(l.dShare)
 	return l.dqkv
 }
 

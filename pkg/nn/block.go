@@ -2,12 +2,12 @@ package nn
 
 import "github.com/sslctl/sslctl/pkg/simd"
 
-// block is a residual block: max(main(x) + shortcut(x), 0) (He, Zhang, Ren and Sun, "Deep residual learning for image recognition", CVPR
-// 2016). An empty shortcut is the identity.
+// block is a residual block: max(norm(main(x)) + shortcut(x), 0) (He, Zhang, Ren and Sun, "Deep residual learning for image recognition",
+// CVPR 2016). Without a convolution in the shortcut it is the identity.
 type block struct {
-	main, shortcut sequence
-	join           relu
-	branch         []float32 // gradient that enters main
+	main     sequence
+	shortcut *conv
+	join     join
 }
 
 // bottleneckWidening is the width of a bottleneck block's output over that of its inner convolutions.
@@ -18,10 +18,11 @@ func (b *builder) block(name string, h, w, in, out, stride int) (l *block, outH,
 	first := b.conv(name+".conv1", h, w, in, out, 3, stride)
 	outH, outW = first.geometry.OutH(), first.geometry.OutW()
 	l = &block{main: sequence{
-		first, b.norm(name+".bn1", outH*outW, out), &relu{},
-		b.conv(name+".conv2", outH, outW, out, out, 3, 1), b.norm(name+".bn2", outH*outW, out),
+		first,
+		&normConv{b.norm(name+".bn1", outH*outW, out).rectified(), b.conv(name+".conv2", outH, outW, out, out, 3, 1)},
 	}}
-	l.shortcut = b.shortcut(name, h, w, in, out, stride)
+	l.join.main = b.norm(name+".bn2", outH*outW, out)
+	b.shortcut(l, name, h, w, in, out, stride)
 	return l, outH, outW
 }
 
@@ -29,39 +30,49 @@ func (b *builder) block(name string, h, w, in, out, stride int) (l *block, outH,
 // lies where torchvision has it, not on the first convolution as in the paper.
 func (b *builder) bottleneck(name string, h, w, in, width, stride int) (l *block, outH, outW int) {
 	out := bottleneckWidening * width
-	l = &block{main: sequence{b.conv(name+".conv1", h, w, in, width, 1, 1), b.norm(name+".bn1", h*w, width), &relu{}}}
+	first := b.conv(name+".conv1", h, w, in, width, 1, 1)
+	norm1 := b.norm(name+".bn1", h*w, width).rectified()
 	second := b.conv(name+".conv2", h, w, width, width, 3, stride)
 	outH, outW = second.geometry.OutH(), second.geometry.OutW()
-	l.main = append(l.main,
-		second, b.norm(name+".bn2", outH*outW, width), &relu{},
-		b.conv(name+".conv3", outH, outW, width, out, 1, 1), b.norm(name+".bn3", outH*outW, out))
-	l.shortcut = b.shortcut(name, h, w, in, out, stride)
+	norm2 := b.norm(name+".bn2", outH*outW, width).rectified()
+	l = &block{main: sequence{
+		first,
+		&normConv{norm1, second},
+		&normConv{norm2, b.conv(name+".conv3", outH, outW, width, out, 1, 1)},
+	}}
+	l.join.main = b.norm(name+".bn3", outH*outW, out)
+	b.shortcut(l, name, h, w, in, out, stride)
 	return l, outH, outW
 }
 
 // shortcut adds a 1×1 convolution and norm where stride or width change.
-func (b *builder) shortcut(name string, h, w, in, out, stride int) sequence {
+func (b *builder) shortcut(l *block, name string, h, w, in, out, stride int) {
 	if stride == 1 && in == out {
-		return nil
+		return
 	}
-	c := b.conv(name+".downsample.0", h, w, in, out, 1, stride)
-	return sequence{c, b.norm(name+".downsample.1", c.geometry.OutH()*c.geometry.OutW(), out)}
+	l.shortcut = b.conv(name+".downsample.0", h, w, in, out, 1, stride)
+	l.join.short = b.norm(name+".downsample.1", l.shortcut.geometry.OutH()*l.shortcut.geometry.OutW(), out)
 }
 
 func (l *block) forward(p *pass, x []float32) []float32 {
 	y := l.main.forward(p, x)
-	simd.Add(y, l.shortcut.forward(p, x))
-	return l.join.forward(p, y)
+	if l.shortcut != nil {
+		x = l.shortcut.forward(p, x)
+	}
+	return l.join.forward(p, y, x)
 }
 
 func (l *block) backward(p *pass, dy []float32, input bool) []float32 {
-	dy = l.join.backward(p, dy, true)
-	branch := grow(&l.branch, len(dy))
-	copy(branch, dy)
-	dx := l.main.backward(p, branch, input)
-	short := l.shortcut.backward(p, dy, input)
+	dMain, dShort := l.join.backward(p, dy)
+	dx := l.main.backward(p, dMain, input)
+	if l.shortcut != nil {
+		dShort = l.shortcut.backward(p, dShort, input)
+	}
 	if input {
-		simd.Add(dx, short)
+		simd.Add(dx, dShort)
+	}
+	if l.shortcut != nil && input {
+		p.giveBack(dShort)
 	}
 	return dx
 }

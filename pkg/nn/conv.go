@@ -6,8 +6,7 @@ import "github.com/sslctl/sslctl/pkg/simd"
 type conv struct {
 	geometry simd.Conv // N is set in each forward
 	weight   slot
-	x        []float32
-	y, dx    []float32
+	x, y     []float32
 }
 
 // conv adds a k×k convolution from in to out channels over maps of h×w, with zero padding of k/2.
@@ -33,7 +32,32 @@ func (l *conv) backward(p *pass, dy []float32, input bool) []float32 {
 	if !input {
 		return nil
 	}
-	dx := grow(&l.dx, g.N*g.H*g.W*g.Cin)
+	dx := p.borrow(g.N * g.H * g.W * g.Cin)
 	g.BackwardData(dx, dy, l.weight.of(p.params))
 	return dx
+}
+
+// normConv is a norm and the convolution behind it. The norm's output is made a second time for the convolution's gradient, which costs no more
+// than reading it: between the passes it takes no memory.
+type normConv struct {
+	norm *norm
+	conv *conv
+}
+
+func (l *normConv) forward(p *pass, x []float32) []float32 {
+	l.norm.prepare(p, x)
+	between := p.borrow(len(x))
+	l.norm.write(between)
+	y := l.conv.forward(p, between)
+	p.giveBack(between)
+	return y
+}
+
+func (l *normConv) backward(p *pass, dy []float32, _ bool) []float32 {
+	g := &l.conv.geometry
+	between := p.borrow(len(l.norm.x))
+	l.norm.write(between)
+	g.BackwardWeights(l.conv.weight.of(p.grad), dy, between)
+	g.BackwardData(between, dy, l.conv.weight.of(p.params))
+	return l.norm.backward(p, between, true)
 }

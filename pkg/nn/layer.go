@@ -7,6 +7,7 @@ type pass struct {
 	n               int       // samples
 	groups          int       // batch-norm groups in training
 	train           bool
+	buffers
 
 	// In backward: grad is finished from here on; the parameters before; who is told.
 	unfinished int
@@ -15,12 +16,12 @@ type pass struct {
 }
 
 // layer is one step of a model, with its own activations. A layer may overwrite its input unless it is the first of a model or
-// of a block, since the layers that come before another one (convolution, linear, batch norm) don't need their output in backward.
+// of a block, since the layers that come before another one (convolution, linear) don't need their output in backward.
 type layer interface {
 	// forward maps x to the layer's output, which stays valid until the next forward. x must stay as the layer leaves it until backward.
 	forward(p *pass, x []float32) []float32
 	// backward takes the gradient of the output, which it may overwrite, writes the gradients of its parameters to p.grad, and returns
-	// the gradient of its input: nil where input is false.
+	// the gradient of its input, at the same place or in a borrowed run: nil where input is false.
 	backward(p *pass, dy []float32, input bool) []float32
 }
 
@@ -35,8 +36,16 @@ func (s sequence) forward(p *pass, x []float32) []float32 {
 }
 
 func (s sequence) backward(p *pass, dy []float32, input bool) []float32 {
+	own := false // dy is borrowed by a layer of the sequence
 	for i := len(s) - 1; i >= 0; i-- {
-		dy = s[i].backward(p, dy, input || i > 0)
+		dx := s[i].backward(p, dy, input || i > 0)
+		if !alike(dx, dy) {
+			if own {
+				p.giveBack(dy)
+			}
+			own = true
+		}
+		dy = dx
 	}
 	return dy
 }
@@ -53,14 +62,6 @@ func grow[T any](buffer *[]T, n int) []T {
 // builder collects what a model's layers need while it is built.
 type builder struct {
 	params, running layout
-	norms           []*batchNorm
+	norms           []*runningStats
 	groupNorms      bool // of convolutions, instead of batch norms
-}
-
-// norm adds the norm of a convolution's maps.
-func (b *builder) norm(name string, rows, channels int) layer {
-	if b.groupNorms {
-		return b.groupNorm(name, rows, channels)
-	}
-	return b.batchNorm(name, rows, channels)
 }

@@ -18,8 +18,8 @@ func TestBatchNormAgainstPyTorch(t *testing.T) {
 		r := b.bench(shape[0], 1, train)
 		copy(l.gamma.of(r.pass.params), f.Inputs["gamma"].float32s())
 		copy(l.beta.of(r.pass.params), f.Inputs["beta"].float32s())
-		copy(l.mean.of(r.pass.running), f.Inputs["running_mean"].float32s())
-		copy(l.variance.of(r.pass.running), f.Inputs["running_var"].float32s())
+		copy(l.batch.mean.of(r.pass.running), f.Inputs["running_mean"].float32s())
+		copy(l.batch.variance.of(r.pass.running), f.Inputs["running_var"].float32s())
 
 		within(t, name+" y", l.forward(&r.pass, f.Inputs["x"].float32s()), f.Outputs["y"].nhwc(), tolerance)
 		if !train {
@@ -28,8 +28,8 @@ func TestBatchNormAgainstPyTorch(t *testing.T) {
 		const momentum = 0.1
 		mean, variance := make([]float32, shape[1]), make([]float32, shape[1])
 		for c := range mean {
-			mean[c] = (1-momentum)*l.mean.of(r.pass.running)[c] + momentum*l.batchMean[c]
-			variance[c] = (1-momentum)*l.variance.of(r.pass.running)[c] + momentum*l.batchVar[c]
+			mean[c] = (1-momentum)*l.batch.mean.of(r.pass.running)[c] + momentum*l.batch.batchMean[c]
+			variance[c] = (1-momentum)*l.batch.variance.of(r.pass.running)[c] + momentum*l.batch.batchVar[c]
 		}
 		within(t, name+" running mean", mean, f.Outputs["new_running_mean"].Data, tolerance)
 		within(t, name+" running variance", variance, f.Outputs["new_running_var"].Data, tolerance)
@@ -50,7 +50,7 @@ func TestBatchNormGroupsAreBatchesOfTheirOwn(t *testing.T) {
 	copy(r.pass.params, drawn("parameters", len(r.pass.params)).Float32s())
 	x, dy := drawn("x", n*rows*channels).Float32s(), drawn("dy", n*rows*channels).Float32s()
 	y := append([]float32(nil), l.forward(&r.pass, append([]float32(nil), x...))...)
-	mean, variance := append([]float32(nil), l.batchMean...), append([]float32(nil), l.batchVar...)
+	mean, variance := append([]float32(nil), l.batch.batchMean...), append([]float32(nil), l.batch.batchVar...)
 	dx := append([]float32(nil), l.backward(&r.pass, append([]float32(nil), dy...), true)...)
 	dGamma := append([]float32(nil), l.gamma.of(r.pass.grad)...)
 
@@ -62,8 +62,8 @@ func TestBatchNormGroupsAreBatchesOfTheirOwn(t *testing.T) {
 		same(t, "y of a group", y[g*size:(g+1)*size], l.forward(&one, part(x)))
 		same(t, "dx of a group", dx[g*size:(g+1)*size], l.backward(&one, part(dy), true))
 		for c := range channels {
-			wantMean[c] += float64(l.batchMean[c]) / groups
-			wantVar[c] += float64(l.batchVar[c]) / groups
+			wantMean[c] += float64(l.batch.batchMean[c]) / groups
+			wantVar[c] += float64(l.batch.batchVar[c]) / groups
 			wantGamma[c] += float64(l.gamma.of(one.grad)[c])
 		}
 	}

@@ -8,7 +8,7 @@ type linear struct {
 	in, out      int
 	weight, bias slot // bias.len is 0 without bias
 	x            []float32
-	y, dx        []float32
+	y            []float32
 }
 
 func (b *builder) linear(name string, in, out int, bias bool) *linear {
@@ -48,7 +48,7 @@ func (l *linear) backward(p *pass, dy []float32, input bool) []float32 {
 	if !input {
 		return nil
 	}
-	dx := grow(&l.dx, n*l.in)
+	dx := p.borrow(n * l.in)
 	simd.Gemm(false, false, n, l.in, l.out, 1, dy, l.out, l.weight.of(p.params), l.in, 0, dx, l.in)
 	return dx
 }

@@ -5,7 +5,7 @@ import "github.com/sslctl/sslctl/pkg/simd"
 // maxPool is the maximum over square windows, as torch.nn.MaxPool2d.
 type maxPool struct {
 	geometry simd.Pool // N is set in each forward
-	y, dx    []float32
+	y        []float32
 	taps     []uint8
 }
 
@@ -17,9 +17,9 @@ func (l *maxPool) forward(p *pass, x []float32) []float32 {
 	return y
 }
 
-func (l *maxPool) backward(_ *pass, dy []float32, _ bool) []float32 {
+func (l *maxPool) backward(p *pass, dy []float32, _ bool) []float32 {
 	g := &l.geometry
-	dx := grow(&l.dx, g.N*g.H*g.W*g.C)
+	dx := p.borrow(g.N * g.H * g.W * g.C)
 	g.MaxBackward(dx, dy, l.taps)
 	return dx
 }

@@ -7,6 +7,7 @@ package nn
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/sslctl/sslctl/pkg/keyed"
 	"gorgonia.org/tensor"
@@ -26,14 +27,14 @@ type Model struct {
 	params, running    *Arena
 	encoder, projector sequence
 	predictor          sequence
-	norms              []*batchNorm
+	all                sequence // encoder, projector and predictor
+	norms              []*runningStats
 	featureDim, outDim int
 
 	pass        pass
 	features, z result
 	projected   result // what the predictor sees
-	dz          []float32
-	ready       bool // a training forward has run that no backward has used yet
+	ready       bool   // a training forward has run that no backward has used yet
 }
 
 // New builds a model by name (see Names) and draws its parameters: convolutions by Kaiming's normal rule over the fan-out, linear
@@ -84,6 +85,7 @@ func assemble(arch architecture, o Options) (*Model, *builder) {
 	if o.Predictor != nil {
 		m.predictor, _ = b.head(PredictorPrefix, o.Predictor.head(m.outDim), m.outDim)
 	}
+	m.all = slices.Concat(m.encoder, m.projector, m.predictor)
 	m.norms = b.norms
 	return m, b
 }

@@ -56,7 +56,7 @@ func buildResNetTiny(b *builder, o Options) (sequence, int) {
 	const stem, cells = 32, 2
 	first := b.conv("conv1", o.InH, o.InW, o.InC, stem, 3, 2)
 	h, w := first.geometry.OutH(), first.geometry.OutW()
-	s := sequence{first, b.norm("bn1", h*w, stem), &relu{}}
+	s := sequence{first, b.norm("bn1", h*w, stem).rectified()}
 	in := stem
 	for i, out := range []int{64, 128} {
 		s = append(s, b.boundary())
@@ -79,8 +79,7 @@ func buildMLP(b *builder, o Options) (sequence, int) {
 		}
 		s = append(s,
 			b.linear(fmt.Sprintf("hidden.%d", 3*i), in, out, false),
-			b.batchNorm(fmt.Sprintf("hidden.%d", 3*i+1), 1, out),
-			&relu{})
+			b.batchNorm(fmt.Sprintf("hidden.%d", 3*i+1), 1, out).rectified())
 		in = out
 	}
 	return s, in
@@ -89,13 +88,19 @@ func buildMLP(b *builder, o Options) (sequence, int) {
 // head adds a projector or predictor under the names of a torch.nn.Sequential that prefix calls.
 func (b *builder) head(prefix string, p *Projector, in int) (s sequence, out int) {
 	start := b.boundary()
-	name := func() string { return fmt.Sprintf("%s%d", prefix, len(s)) }
+	at := 0 // in the torch.nn.Sequential
+	name := func() string {
+		at++
+		return fmt.Sprintf("%s%d", prefix, at-1)
+	}
 	for range p.layers() - 1 {
 		s = append(s, b.linear(name(), in, p.Hidden, !p.BatchNorm))
 		if p.BatchNorm {
-			s = append(s, b.batchNorm(name(), 1, p.Hidden))
+			s = append(s, b.batchNorm(name(), 1, p.Hidden).rectified())
+		} else {
+			s = append(s, &relu{})
 		}
-		s = append(s, &relu{})
+		at++ // the ReLU's place
 		in = p.Hidden
 	}
 	s = append(s, b.linear(name(), in, p.Out, true))

@@ -5,7 +5,7 @@ package nn
 // torch.nn.AdaptiveAvgPool2d: cells overlap where size does not divide h.
 type pool struct {
 	h, w, channels, size int
-	y, dx                []float32
+	y                    []float32
 	cell                 []float32 // (C)
 }
 
@@ -46,7 +46,7 @@ func (l *pool) forward(p *pass, x []float32) []float32 {
 
 func (l *pool) backward(p *pass, dy []float32, _ bool) []float32 {
 	cells := l.size * l.size
-	dx := grow(&l.dx, p.n*l.h*l.w*l.channels)
+	dx := p.borrow(p.n * l.h * l.w * l.channels)
 	clear(dx)
 	for s := range p.n {
 		image := dx[s*l.h*l.w*l.channels:][:l.h*l.w*l.channels]

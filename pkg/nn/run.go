@@ -32,7 +32,7 @@ func (m *Model) Forward(x *tensor.Dense, train bool) (features, z *tensor.Dense)
 		panic(fmt.Errorf("forward: %w: images are a strided view, expected contiguous rows (Materialize them)", ErrBatch))
 	}
 	n := x.Shape()[0]
-	m.pass = pass{params: m.params.Data, running: m.running.Data, n: n, groups: m.options.BatchNormGroups, train: train}
+	m.pass = pass{params: m.params.Data, running: m.running.Data, n: n, groups: m.options.BatchNormGroups, train: train, buffers: m.pass.buffers}
 	m.ready = train
 	y := m.encoder.forward(&m.pass, x.Float32s())
 	features = m.features.of(y, n, m.featureDim)
@@ -67,10 +67,10 @@ func (m *Model) BackwardNotify(dz *tensor.Dense, grad []float32, done func(lo, h
 	}
 	m.ready = false
 	m.pass.grad, m.pass.unfinished, m.pass.layout, m.pass.done = grad, len(grad), m.params.Params, done
-	own := grow(&m.dz, len(d)) // layers may overwrite their gradient, the caller's is not theirs
+	own := m.pass.borrow(len(d)) // layers may overwrite their gradient, the caller's is not theirs
 	copy(own, d)
-	dy := m.projector.backward(&m.pass, m.predictor.backward(&m.pass, own, true), true)
-	m.encoder.backward(&m.pass, dy, false)
+	m.all.backward(&m.pass, own, false)
+	m.pass.giveBack(own)
 	m.pass.finish(0)
 	m.pass.grad, m.pass.done = nil, nil
 }

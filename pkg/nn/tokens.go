@@ -7,7 +7,7 @@ import "github.com/sslctl/sslctl/pkg/simd"
 type embedding struct {
 	patches, width        int
 	class, position, bias slot
-	y, dx                 []float32
+	y                     []float32
 }
 
 func (l *embedding) forward(p *pass, x []float32) []float32 {
@@ -30,7 +30,7 @@ func (l *embedding) backward(p *pass, dy []float32, _ bool) []float32 {
 	simd.ColumnSum(position, dy, p.n, size)
 	copy(l.class.of(p.grad), position)
 	simd.ColumnSum(l.bias.of(p.grad), position[l.width:], l.patches, l.width)
-	dx := grow(&l.dx, p.n*(size-l.width))
+	dx := p.borrow(p.n * (size - l.width))
 	for s := range p.n {
 		copy(dx[s*(size-l.width):(s+1)*(size-l.width)], dy[s*size+l.width:(s+1)*size])
 	}
@@ -40,7 +40,7 @@ func (l *embedding) backward(p *pass, dy []float32, _ bool) []float32 {
 // classToken passes on the first of a sample's tokens.
 type classToken struct {
 	tokens, width int
-	y, dx         []float32
+	y             []float32
 }
 
 func (l *classToken) forward(p *pass, x []float32) []float32 {
@@ -52,7 +52,7 @@ func (l *classToken) forward(p *pass, x []float32) []float32 {
 }
 
 func (l *classToken) backward(p *pass, dy []float32, _ bool) []float32 {
-	dx := grow(&l.dx, p.n*l.tokens*l.width)
+	dx := p.borrow(p.n * l.tokens * l.width)
 	clear(dx)
 	for s := range p.n {
 		copy(dx[s*l.tokens*l.width:], dy[s*l.width:(s+1)*l.width])

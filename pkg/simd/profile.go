@@ -2,11 +2,11 @@ package simd
 
 // The names of the numerics profiles. The number is the version of the arithmetic: it rises with any change that moves a result's bits.
 const (
-	profileFMA      = "amd64-fma/1"
-	profilePortable = "portable/1"
+	profileFMA      = "amd64-fma/2"
+	profilePortable = "portable/2"
 )
 
-// Profile names the arithmetic that this process computes with: "amd64-fma/1" where the CPU has AVX2 and FMA, "portable/1" elsewhere or when
+// Profile names the arithmetic that this process computes with: "amd64-fma/2" where the CPU has AVX2 and FMA, "portable/2" elsewhere or when
 // the environment variable SSLCTL_SIMD is "portable" at start-up. Equal profiles give equal bits.
 func Profile() string {
 	if vectorised {

@@ -81,6 +81,34 @@ func arithmeticDigest() uint64 {
 	return h.Sum64()
 }
 
+// columnsDigest hashes results of the passes of batch and group norm.
+func columnsDigest() uint64 {
+	c := Columns{Groups: 2, Rows: 300, Cols: 29}
+	n, values := c.Groups*c.Rows*c.Cols, c.Groups*c.Cols
+	x, y, dy := plain(n, 1), plain(n, 2), plain(n, 3)
+	f, g, h, mean := plain(values, 4), plain(values, 5), plain(values, 6), plain(values, 7)
+	sum, dot, out := make([]float32, values), make([]float32, values), make([]float32, n)
+	d := digest{fnv.New64a()}
+	for _, pass := range []func(){
+		func() { c.Moments(sum, dot, x) },
+		func() { c.SumDotDev(sum, dot, dy, x, mean) },
+		func() { c.SumDotDevReLU(sum, dot, dy, x, f, g, mean) },
+		func() { c.SumDotDevMasked(sum, dot, dy, y, x, mean) },
+		func() { c.ScaleShift(out, x, f, g) },
+		func() { c.ScaleShiftReLU(out, x, f, g) },
+		func() { c.ScaleShiftAddReLU(out, x, y, f, g) },
+		func() { c.Affine2(out, x, y, f, g, h) },
+		func() { c.Affine2ReLU(out, x, y, f, g, h) },
+		func() { c.Affine2Masked(out, dy, x, f, g, h, mean) },
+	} {
+		pass()
+		d.add(sum...)
+		d.add(dot...)
+		d.add(out...)
+	}
+	return d.Sum64()
+}
+
 // layerDigest hashes results of the kernels of transformers.
 func layerDigest() uint64 {
 	const rows, cols = 9, 77
@@ -121,6 +149,13 @@ func TestProfileNamesTheArithmetic(t *testing.T) {
 		}[Profile()]
 		if got := layerDigest(); got != want {
 			t.Errorf("profile %s computes %#x in the layers of transformers, want %#x", Profile(), got, want)
+		}
+		want = map[string]uint64{
+			profileFMA:      0x42edb08e5e032f1a,
+			profilePortable: 0xd5a84047a2e96759,
+		}[Profile()]
+		if got := columnsDigest(); got != want {
+			t.Errorf("profile %s computes %#x in norms, want %#x", Profile(), got, want)
 		}
 	})
 }
