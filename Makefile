@@ -57,7 +57,7 @@ generate: ## regenerate protobuf code, assembly kernels, docs/job.md and docs/me
 	GOBIN=$(SSLCTL_TOOLS)/bin go install connectrpc.com/connect/cmd/protoc-gen-connect-go@v1.21.1
 	PATH=$(SSLCTL_TOOLS)/bin:$$PATH go generate ./...
 
-bench: bin/bench ## ours beside PyTorch and OpenBLAS, one table and bench/results.json (ROW=ce for some rows, FLAGS=-v for the spread)
+bench: bin/bench data ## ours beside PyTorch and OpenBLAS, one table and bench/results.json (ROW=ce for some rows, FLAGS=-v for the spread)
 	@bash scripts/peers.sh || echo "bench: no peers; measuring ours alone" >&2
 	@bin/bench -row '$(ROW)' $(FLAGS)
 

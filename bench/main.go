@@ -18,6 +18,7 @@ import (
 // bench is what all rows share.
 type bench struct {
 	interpreter string // Python that has the peers
+	root        string // of the source tree, absolute
 	peers       string // folder of the peers' programs
 	threads     int
 	rounds      int
@@ -38,6 +39,7 @@ var rows = []row{
 	{"e", (*bench).infoNCE},
 	{"f", (*bench).ntXent},
 	{"g", (*bench).updates},
+	{"h", (*bench).worker},
 }
 
 func main() {
@@ -74,7 +76,10 @@ func run(ctx context.Context, arguments []string) error {
 	if err != nil {
 		return err
 	}
-	b.peers, b.threads = filepath.Join(*root, "bench", "peers"), runtime.GOMAXPROCS(0)
+	if b.root, err = filepath.Abs(*root); err != nil {
+		return fmt.Errorf("find the source tree: %w", err)
+	}
+	b.peers, b.threads = filepath.Join(b.root, "bench", "peers"), runtime.GOMAXPROCS(0)
 	b.interpreter = interpreter(*python)
 	fmt.Println(machine())
 	figures := []figure{}
@@ -92,7 +97,7 @@ func run(ctx context.Context, arguments []string) error {
 	if *results == "" {
 		return nil
 	}
-	return writeResults(filepath.Join(*root, *results), figures)
+	return writeResults(filepath.Join(b.root, *results), figures)
 }
 
 // choose picks rows by their letters.
