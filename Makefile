@@ -57,13 +57,16 @@ generate: ## regenerate protobuf code, assembly kernels, docs/job.md and docs/me
 	GOBIN=$(SSLCTL_TOOLS)/bin go install connectrpc.com/connect/cmd/protoc-gen-connect-go@v1.21.1
 	PATH=$(SSLCTL_TOOLS)/bin:$$PATH go generate ./...
 
-bench: bin/bench data ## ours beside PyTorch and OpenBLAS, one table and bench/results.json (ROW=ce for some rows, FLAGS=-v for the spread)
+bench: bin/bench bin/ring data ## ours beside PyTorch and OpenBLAS, one table and bench/results.json (ROW=ce for some rows, FLAGS=-v for the spread)
 	@bash scripts/peers.sh || echo "bench: no peers; measuring ours alone" >&2
 	@bin/bench -row '$(ROW)' $(FLAGS)
 
-.PHONY: bin/bench
+.PHONY: bin/bench bin/ring
 bin/bench:
 	@CGO_ENABLED=0 go build -o $@ ./bench
+
+bin/ring:
+	@CGO_ENABLED=0 go build -o $@ ./bench/ring
 
 microbench: ## Go benchmarks of the kernels, the collectives and the training step
 	go test -run '^$$' -bench . -benchtime 1s ./pkg/simd ./pkg/nn ./pkg/objective ./pkg/allreduce

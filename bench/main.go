@@ -40,6 +40,8 @@ var rows = []row{
 	{"f", (*bench).ntXent},
 	{"g", (*bench).updates},
 	{"h", (*bench).worker},
+	{"k", (*bench).rings},
+	{"l", (*bench).allocations},
 }
 
 func main() {
