@@ -10,7 +10,7 @@ import (
 // threadLimit is the number of goroutines that may compute at once, callers included; 0 stands for GOMAXPROCS.
 var threadLimit atomic.Int64
 
-// helpersBusy counts the helper goroutines running in all calls of Parallel together.
+// helpersBusy counts the helper goroutines running in all calls of Parallel together, less the callers that wait for theirs.
 var helpersBusy atomic.Int64
 
 // SetThreads bounds the goroutines that compute at once in this process. n ≤ 0 restores the default, GOMAXPROCS. Results never depend on it.
@@ -42,7 +42,9 @@ func Parallel(n int, f func(i int)) {
 		go t.help()
 	}
 	t.work()
+	helpersBusy.Add(-1) // while the caller waits, a nested call of the last helper may have its place
 	t.helpers.Wait()
+	helpersBusy.Add(1)
 	failure := t.failure
 	t.f, t.failure = nil, nil
 	teams.Put(t)

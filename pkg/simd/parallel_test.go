@@ -2,8 +2,10 @@ package simd
 
 import (
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestParallelCallsEachOnce(t *testing.T) {
@@ -46,6 +48,42 @@ func TestParallelNestsWithinTheBound(t *testing.T) {
 	}
 	if n := helpersBusy.Load(); n != 0 {
 		t.Errorf("%d helpers left over", n)
+	}
+}
+
+// Whoever of the two ends first, caller or helper, leaves its place to the nested calls of the other.
+func TestParallelLendsThePlaceOfWhoWaits(t *testing.T) {
+	defer SetThreads(0)
+	SetThreads(2)
+	var arrived, running atomic.Int64
+	together := make(chan struct{})
+	meet := sync.OnceFunc(func() { close(together) })
+	Parallel(2, func(int) {
+		if arrived.Add(1) == 1 {
+			return
+		}
+		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+			Parallel(2, func(int) {
+				defer running.Add(-1)
+				if running.Add(1) == 2 {
+					meet()
+				}
+				select {
+				case <-together:
+				case <-time.After(time.Millisecond):
+				}
+			})
+			select {
+			case <-together:
+				return
+			default:
+			}
+		}
+	})
+	select {
+	case <-together:
+	default:
+		t.Error("nested calls never ran at once although a place was free")
 	}
 }
 
