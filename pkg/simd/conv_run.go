@@ -205,11 +205,38 @@ func (r *convRun) unit(i int) {
 // image computes a part of the lines of one image.
 func (r *convRun) image(n, part int) {
 	first, last := share(part, r.lineParts, len(r.lines))
+	lines := r.lines[first:last]
+	if len(lines) == 0 {
+		return
+	}
+	src, dst := r.src[n*r.srcImage:(n+1)*r.srcImage], r.dst[n*r.dstImage:(n+1)*r.dstImage]
+	for _, t := range r.taps[lines[0].lo:lines[0].hi] {
+		prefetch(lines[0].source(src, t.a, r.depth))
+	}
 	for t := range r.tileColumns() {
-		for _, g := range r.lines[first:last] {
+		for i, g := range lines {
+			if t == 0 && i+1 < len(lines) {
+				next := lines[i+1]
+				prefetch(next.source(src, r.furthest(next), r.depth))
+				prefetch(dst[next.dst : next.dst+(next.count-1)*next.dstStep+r.cols])
+			}
 			r.tiles(t, g, n*r.dstImage+g.dst, g.dstStep, g.count, n*r.srcImage, g.srcStep)
 		}
 	}
+}
+
+// furthest is where the tap begins that reads furthest into the image: what the lines before have not read.
+func (r *convRun) furthest(g convGroup) int {
+	far := 0
+	for _, t := range r.taps[g.lo:g.hi] {
+		far = max(far, t.a)
+	}
+	return far
+}
+
+// source returns what the positions of the group read of an image through one tap.
+func (g convGroup) source(image []float32, tap, depth int) []float32 {
+	return image[tap : tap+(g.count-1)*g.srcStep+g.joined*depth]
 }
 
 // column computes a part of the spots of all images, in one column of tiles.

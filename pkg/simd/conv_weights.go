@@ -93,13 +93,15 @@ func (r *weightRun) xLine() int {
 	return r.conv.W * pairTileHeight()
 }
 
-// divide cuts the result in parts, each a unit of work that packs what it needs: nobody waits for another.
+// divide cuts the result in parts, each a unit of work that packs what it needs: nobody waits for another. What two parts need is packed twice, so there are
+// two for each thread that is idle, and one if the others have work of their own.
 func (r *weightRun) divide(parallel bool) {
 	r.xParts, r.yParts = 1, 1
-	if !parallel {
+	idle := idleThreads()
+	if !parallel || idle == 1 {
 		return
 	}
-	for r.xParts*r.yParts < 2*int(threads()) {
+	for r.xParts*r.yParts < 2*idle {
 		x, y := r.xPanels()/r.xParts, r.yPanels()/r.yParts
 		switch {
 		case x <= 1 && y <= 1:
@@ -174,6 +176,7 @@ func (u *weightUnit) blocks() {
 	packed := 0
 	for line := 0; line < c.OutH(); line += u.lines {
 		end := min(line+u.lines, c.OutH())
+		u.prefetch(end, min(end+u.lines, c.OutH()))
 		if need := min(c.H, max(0, (end-1)*c.Stride-c.Pad+c.K)); need > packed {
 			for n := range u.images {
 				u.packX(n, packed, need)
@@ -183,6 +186,21 @@ func (u *weightUnit) blocks() {
 		u.packY(line, end)
 		u.tiles(line, end)
 	}
+}
+
+// prefetch asks for the output lines [line, end) of the image and as many input lines, which come next; behind the last line it is the next image's.
+func (u *weightUnit) prefetch(line, end int) {
+	c := u.conv
+	image := u.image
+	if line == end {
+		image, line, end = image+u.images, 0, min(u.lines, c.OutH())
+	}
+	if image >= c.N || u.images > 1 {
+		return
+	}
+	prefetch(u.dy[(image*c.OutH()+line)*c.OutW()*c.Cout : (image*c.OutH()+end)*c.OutW()*c.Cout])
+	from, to := min(c.H, line*c.Stride), min(c.H, end*c.Stride+c.K)
+	prefetch(u.x[(image*c.H+from)*c.W*c.Cin : (image*c.H+to)*c.W*c.Cin])
 }
 
 // packX packs input lines [from, to) of image n of the block.

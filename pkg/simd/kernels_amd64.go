@@ -129,6 +129,13 @@ func packColumns(dst, src []float32, ld, k, width int) {
 	packColumnsAVX2(at(dst), at(src), ld, k, width)
 }
 
+// prefetch asks for memory ahead of its use.
+func prefetch(s []float32) {
+	if vectorised && len(s) > 0 {
+		prefetchAVX2(at(s), len(s))
+	}
+}
+
 // transpose does whole blocks of 8×8 in assembly, the strips beside them in Go.
 func transpose(dst []float32, ldd int, src []float32, lds, rows, cols int) {
 	wholeRows, wholeCols := rows&^7, cols&^7

@@ -29,6 +29,8 @@ func packRows(dst, src []float32, ld, k int) { packRowsPortable(dst, src, ld, k)
 
 func packColumns(dst, src []float32, ld, k, width int) { packColumnsPortable(dst, src, ld, k, width) }
 
+func prefetch([]float32) {}
+
 func transpose(dst []float32, ldd int, src []float32, lds, rows, cols int) {
 	transposePortable(dst, ldd, src, lds, rows, cols)
 }
