@@ -51,13 +51,13 @@ func newInfoNCE() infoNCEOperands {
 
 // infoNCEStep is the loss and the gradient as a MoCo step has them, the bank being one shard.
 func infoNCEStep(o infoNCEOperands) func() {
+	merged, maxima, sums := new(objective.BankMerge), [][]float32{o.part.M}, [][]float32{o.part.L}
 	return func() {
 		for i := range o.cosines {
 			o.cosines[i] = simd.Dot(o.q[i*dim:(i+1)*dim], o.k[i*dim:(i+1)*dim])
 		}
 		o.part.Compute(o.q, o.bank, dim, tau)
-		merged, finite := objective.MergeBank(o.cosines, [][]float32{o.part.M}, [][]float32{o.part.L}, tau)
-		if !finite {
+		if !merged.Merge(o.cosines, maxima, sums, tau) {
 			panic("bench: InfoNCE is not finite")
 		}
 		merged.Weigh(o.part, dim)

@@ -95,11 +95,12 @@ func losses() func() {
 	const n, d, size = 64, 32, 4096
 	q, keys := unit("q", n, d), unit("keys", size, d)
 	part, cosines, dq := objective.NewBankPart(n, d), make([]float32, n), make([]float32, n*d)
+	merged, maxima, sums := new(objective.BankMerge), [][]float32{part.M}, [][]float32{part.L}
 	x := objective.NTXent{Z: unit("z", 2*n, d), D: d, Tau: tau}
 	lse, dz := make([]float32, 2*n), make([]float32, 2*n*d)
 	return func() {
 		part.Compute(q, keys, d, tau)
-		merged, _ := objective.MergeBank(cosines, [][]float32{part.M}, [][]float32{part.L}, tau)
+		merged.Merge(cosines, maxima, sums, tau)
 		merged.Weigh(part, d)
 		objective.QueryGradient(dq, part.O, q, merged.PPlus, d, tau, 1./n)
 		x.LogSumExp(lse, 0)

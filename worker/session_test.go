@@ -57,7 +57,7 @@ func testMetrics(t *testing.T) *telemetry.WorkerMetrics {
 func testSession(t *testing.T) *session {
 	t.Helper()
 	assignment := &sslctlv1.Assignment{
-		JobUid: "7", JobName: "job", Generation: 2, Numerics: "portable/1", Directive: sslctlv1.Directive_DIRECTIVE_RUN,
+		JobUid: "7", JobName: "job", Generation: 2, Numerics: "portable/2", Directive: sslctlv1.Directive_DIRECTIVE_RUN,
 		Members: []*sslctlv1.Member{{WorkerId: "a"}, {WorkerId: "b"}},
 	}
 	job := &jobspec.Job{}

@@ -1,6 +1,8 @@
 package objective
 
 import (
+	"sync"
+
 	"github.com/sslctl/sslctl/pkg/keyed"
 	"github.com/sslctl/sslctl/pkg/simd"
 )
@@ -13,15 +15,19 @@ import (
 //
 // It writes the losses and the cosines of the positives, (n) each, and the gradient times scale, dq (n, d).
 func InBatch(dq, losses, cosines, q, keys []float32, lo, d int, tau, scale float32) {
-	n := len(losses)
-	all := BankPart{M: make([]float32, n), L: make([]float32, n), O: dq}
+	all := bankParts.Get().(*BankPart)
+	defer bankParts.Put(all)
+	all.M, all.L, all.O = losses, cosines, dq // of the same sizes, and read before they are overwritten
 	all.Compute(q, keys, d, tau)
-	for i := range n {
+	for i, l := range all.L {
 		positive, row := keys[(lo+i)*d:(lo+i+1)*d], dq[i*d:(i+1)*d]
 		cosines[i] = simd.Dot(q[i*d:(i+1)*d], positive)
-		losses[i] = float32(float64(all.M[i]) - float64(cosines[i])/float64(tau) + keyed.Log(float64(all.L[i])))
-		simd.Scale(row, 1/all.L[i])
+		losses[i] = float32(float64(all.M[i]) - float64(cosines[i])/float64(tau) + keyed.Log(float64(l)))
+		simd.Scale(row, 1/l)
 		simd.Axpy(row, -1, positive)
 		simd.Scale(row, scale/tau)
 	}
+	all.M, all.L, all.O = nil, nil, nil
 }
+
+var bankParts = sync.Pool{New: func() any { return new(BankPart) }}

@@ -36,45 +36,40 @@ func (p *BankPart) Compute(q, keys []float32, d int, tau float32) {
 	p.ComputeDrawn(q, Drawn{Rows: keys, D: d}, tau)
 }
 
-// ComputeDrawn is Compute over those of a shard's unit vectors that a step has drawn, of which there may be none. The vector at a query's
-// Hidden place counts for nothing. m is −∞ where nothing is left.
-func (p *BankPart) ComputeDrawn(q []float32, keys Drawn, tau float32) {
-	eachBlock(len(p.M), func(lo, hi int) {
-		part := BankPart{M: p.M[lo:hi], L: p.L[lo:hi], O: p.O[lo*keys.D : hi*keys.D]}
-		part.computeBlock(q[lo*keys.D:hi*keys.D], keys, lo, 1/tau)
-	})
+// ComputeDrawn is Compute over those of a shard's unit vectors that a step has drawn, of which there may be none. Hidden pairs count for
+// nothing. m is −∞ where nothing is left.
+func (p *BankPart) ComputeDrawn(q []float32, keys Drawn, tau float32) { sweep(p, q, keys, 1/tau) }
+
+func (p *BankPart) begin(q *panel) {
+	q.restart()
+	clear(p.rows(q))
 }
 
-func (p *BankPart) computeBlock(q []float32, keys Drawn, first int, invTau float32) {
-	rows, d := len(p.M), keys.D
-	for i := range p.M {
-		p.M[i], p.L[i] = float32(math.Inf(-1)), 0
-	}
-	clear(p.O)
-	keys.eachTile(q, rows, invTau, func(at, width int, block, scores []float32) {
-		for i := range rows {
-			s := scores[i*width : (i+1)*width]
-			if hidden := keys.hidden(first+i) - at; hidden >= 0 && hidden < width {
-				s[hidden] = float32(math.Inf(-1))
-			}
-			if m := simd.Max(s); m > p.M[i] {
-				shrink := simd.Exp1(p.M[i] - m) // 0 for the first tile: e^{−∞}
-				p.L[i] *= shrink
-				simd.Scale(p.O[i*d:(i+1)*d], shrink)
-				p.M[i] = m
-			}
-			if math.IsInf(float64(p.M[i]), -1) { // nothing but the hidden one so far
-				clear(s)
-				continue
-			}
-			p.L[i] += simd.ExpSum(s, s, p.M[i])
-		}
-		simd.Gemm(false, false, rows, d, width, 1, scores, width, block, d, 1, p.O, d)
+// rows are the panel's rows of o.
+func (p *BankPart) rows(q *panel) []float32 {
+	d := len(p.O) / len(p.M)
+	return p.O[q.first*d : (q.first+q.n)*d]
+}
+
+func (p *BankPart) visit(q *panel, t tile) {
+	o := p.rows(q)
+	d := len(o) / q.n
+	q.raise(t, func(c int, shrink float32) {
+		simd.Scale(o[c*d:(c+1)*d], shrink)
+		q.totals[0][c] *= float64(shrink)
 	})
+	q.addExp(0, t.scores, t.rows)
+	simd.PanelSum(o, t.scores, t.keys, q.n, t.rows, d)
+}
+
+func (p *BankPart) end(q *panel) {
+	for c := range q.n {
+		p.M[q.first+c], p.L[q.first+c] = q.top[c], float32(q.totals[0][c])
+	}
 }
 
 // BankMerge is the softmax over the positive and every shard, for all B queries. Every rank computes it from the same gathered values in
-// the same order.
+// the same order. The zero value may be filled any number of times.
 type BankMerge struct {
 	Loss     float64   // mean over the queries
 	Positive float64   // mean s₊·τ: the cosine between a query and its key
@@ -83,14 +78,15 @@ type BankMerge struct {
 	z        []float64 // (B)
 }
 
-// MergeBank merges the parts' maxima m and sums l, each (V, B) in order of virtual rank, with the cosines of the positives (B):
+// Merge merges the parts' maxima m and sums l, each (V, B) in order of virtual rank, with the cosines of the positives (B):
 //
 //	M = max(s₊, m_v …),  Z = e^{s₊−M} + Σ_v l_v·e^{m_v−M},  L = −(s₊−M) + log Z,  p₊ = e^{s₊−M}/Z
 //
-// Finite is false when any of it is NaN or Inf.
-func MergeBank(cosines []float32, m, l [][]float32, tau float32) (merged *BankMerge, finite bool) {
+// The result is false when any of it is NaN or Inf.
+func (b *BankMerge) Merge(cosines []float32, m, l [][]float32, tau float32) bool {
 	n := len(cosines)
-	merged = &BankMerge{PPlus: make([]float32, n), maxima: make([]float64, n), z: make([]float64, n)}
+	b.PPlus, b.maxima, b.z = grown(b.PPlus, n), grown(b.maxima, n), grown(b.z, n)
+	b.Loss, b.Positive = 0, 0
 	for i, c := range cosines {
 		s := float64(c) / float64(tau)
 		top := s
@@ -102,13 +98,13 @@ func MergeBank(cosines []float32, m, l [][]float32, tau float32) (merged *BankMe
 		for v := range m {
 			z += float64(float64(l[v][i]) * keyed.Exp(float64(m[v][i])-top))
 		}
-		merged.maxima[i], merged.z[i], merged.PPlus[i] = top, z, float32(plus/z)
-		merged.Loss += (top - s) + keyed.Log(z)
-		merged.Positive += float64(c)
+		b.maxima[i], b.z[i], b.PPlus[i] = top, z, float32(plus/z)
+		b.Loss += (top - s) + keyed.Log(z)
+		b.Positive += float64(c)
 	}
-	merged.Loss /= float64(n)
-	merged.Positive /= float64(n)
-	return merged, !math.IsNaN(merged.Loss) && !math.IsInf(merged.Loss, 0)
+	b.Loss /= float64(n)
+	b.Positive /= float64(n)
+	return finite(b.Loss)
 }
 
 // Weigh turns a part's o in place into the shard's share of ō = Σⱼ pⱼ·kⱼ: o·e^{m−M}/Z. The shares of all shards add up inside the unit
@@ -129,4 +125,14 @@ func QueryGradient(dq, weighted, positives, pPlus []float32, d int, tau, scale f
 			dq[j] = f * (weighted[j] - float32((1-p)*positives[j]))
 		}
 	}
+}
+
+// finite tells whether no figure is NaN or Inf.
+func finite(figures ...float64) bool {
+	for _, x := range figures {
+		if math.IsNaN(x) || math.IsInf(x, 0) {
+			return false
+		}
+	}
+	return true
 }

@@ -67,7 +67,8 @@ func infoNCE(u, uk, bank []float32, d, shards int, tau float32) (loss float64, d
 		parts[v].Compute(q, bank[v*size/shards*d:(v+1)*size/shards*d], d, tau)
 		m[v], l[v] = parts[v].M, parts[v].L
 	}
-	merged, _ := MergeBank(cosines, m, l, tau)
+	merged := new(BankMerge)
+	merged.Merge(cosines, m, l, tau)
 	weighted := make([]float32, len(q))
 	for _, p := range parts {
 		merged.Weigh(p, d)
@@ -222,7 +223,8 @@ func TestSharesOfTheBankStayInTheUnitBall(t *testing.T) {
 		parts[v].Compute(q, bank[v*size/shards*d:(v+1)*size/shards*d], d, 0.05)
 		m[v], l[v] = parts[v].M, parts[v].L
 	}
-	merged, _ := MergeBank(make([]float32, rows), m, l, 0.05)
+	merged := new(BankMerge)
+	merged.Merge(make([]float32, rows), m, l, 0.05)
 	sum := make([]float64, rows*d)
 	for _, p := range parts {
 		merged.Weigh(p, d)
@@ -239,7 +241,7 @@ func TestSharesOfTheBankStayInTheUnitBall(t *testing.T) {
 
 func TestAnOverflowingScoreIsReported(t *testing.T) {
 	nan := float32(math.NaN())
-	if _, finite := MergeBank([]float32{0.5, nan}, [][]float32{{1, 1}}, [][]float32{{1, 1}}, 0.2); finite {
+	if new(BankMerge).Merge([]float32{0.5, nan}, [][]float32{{1, 1}}, [][]float32{{1, 1}}, 0.2) {
 		t.Error("NaN passed as finite")
 	}
 }

@@ -33,7 +33,7 @@ func (c instanceCase) negatives() int {
 // shard is what of the draw lies in shard v, with each query's own place in it.
 func (c instanceCase) shard(v int) Drawn {
 	lo, hi := v*c.size()/c.shards, (v+1)*c.size()/c.shards
-	k := Drawn{Rows: c.bank[lo*c.d : hi*c.d], D: c.d, Hidden: make([]int32, len(c.ids))}
+	k := Drawn{Rows: c.bank[lo*c.d : hi*c.d], D: c.d}
 	if c.drawn != nil {
 		k.Picked = []int32{}
 		for _, row := range c.drawn {
@@ -42,15 +42,14 @@ func (c instanceCase) shard(v int) Drawn {
 			}
 		}
 	}
-	for i, id := range c.ids {
-		k.Hidden[i] = -1
-		for at := range k.Len() {
-			row := at
-			if c.drawn != nil {
-				row = int(k.Picked[at])
-			}
+	for at := range k.Len() {
+		row := at
+		if c.drawn != nil {
+			row = int(k.Picked[at])
+		}
+		for i, id := range c.ids {
 			if row+lo == id {
-				k.Hidden[i] = int32(at)
+				k.Hidden = append(k.Hidden, Pair{int32(at), int32(i)})
 			}
 		}
 	}
@@ -73,12 +72,11 @@ func (c instanceCase) run() (loss float64, du []float32, logMean float64) {
 		parts := make([]*NCEPart, c.shards)
 		for v := range parts {
 			parts[v] = NewNCEPart(rows, d)
-			keys := c.shard(v)
-			keys.Hidden = nil
-			parts[v].Compute(q, keys, tau, shift)
+			parts[v].Compute(q, c.shard(v), tau, shift)
 			a[v], b[v], logSums[v] = parts[v].Loss, parts[v].Weight, parts[v].LogSum
 		}
-		merged, _ := MergeNCE(cosines, a, b, logSums, c.negatives(), tau, shift)
+		merged := new(NCEMerge)
+		merged.Merge(cosines, a, b, logSums, c.negatives(), tau, shift)
 		for _, p := range parts {
 			merged.Weigh(p, d)
 			simd.Add(dq, p.O)
@@ -94,7 +92,8 @@ func (c instanceCase) run() (loss float64, du []float32, logMean float64) {
 			parts[v].ComputeDrawn(q, c.shard(v), tau)
 			a[v], b[v] = parts[v].M, parts[v].L
 		}
-		merged, _ := MergeBank(cosines, a, b, tau)
+		merged := new(BankMerge)
+		merged.Merge(cosines, a, b, tau)
 		for _, p := range parts {
 			merged.Weigh(p, d)
 			simd.Add(dq, p.O)
@@ -293,7 +292,7 @@ func TestNCEStaysFiniteWhateverZ(t *testing.T) {
 func TestNaNIsReportedByNCE(t *testing.T) {
 	nan := float32(math.NaN())
 	for _, c := range []struct{ cosine, loss, sum float32 }{{nan, 1, 1}, {0, nan, 1}, {0, 1, nan}, {0, 1, float32(math.Inf(1))}} {
-		if _, finite := MergeNCE([]float32{c.cosine}, [][]float32{{c.loss}}, [][]float32{{1}}, []float32{c.sum}, 4, 0.2, 0); finite {
+		if new(NCEMerge).Merge([]float32{c.cosine}, [][]float32{{c.loss}}, [][]float32{{1}}, []float32{c.sum}, 4, 0.2, 0) {
 			t.Errorf("%v passed as finite", fmt.Sprint(c))
 		}
 	}
@@ -302,11 +301,12 @@ func TestNaNIsReportedByNCE(t *testing.T) {
 // Nothing drawn from a shard, or nothing but the query's own vector, leaves no trace of that shard.
 func TestAnEmptyDrawCountsForNothing(t *testing.T) {
 	rows := []float32{1, 0, 0, 1}
-	for _, keys := range []Drawn{{Rows: rows, D: 2, Picked: []int32{}}, {Rows: rows, D: 2, Picked: []int32{1}, Hidden: []int32{0}}} {
+	for _, keys := range []Drawn{{Rows: rows, D: 2, Picked: []int32{}}, {Rows: rows, D: 2, Picked: []int32{1}, Hidden: []Pair{{0, 0}}}} {
 		p := NewBankPart(1, 2)
 		p.ComputeDrawn([]float32{0.6, 0.8}, keys, 0.1)
-		with, finite := MergeBank([]float32{0.5}, [][]float32{{3}, p.M}, [][]float32{{2}, p.L}, 0.1)
-		without, _ := MergeBank([]float32{0.5}, [][]float32{{3}}, [][]float32{{2}}, 0.1)
+		with, without := new(BankMerge), new(BankMerge)
+		finite := with.Merge([]float32{0.5}, [][]float32{{3}, p.M}, [][]float32{{2}, p.L}, 0.1)
+		without.Merge([]float32{0.5}, [][]float32{{3}}, [][]float32{{2}}, 0.1)
 		with.Weigh(p, 2)
 		if !finite || with.Loss != without.Loss || p.O[0] != 0 || p.O[1] != 0 {
 			t.Errorf("%v: loss %v, without the shard %v; share %v", keys.Picked, with.Loss, without.Loss, p.O)

@@ -22,6 +22,9 @@ type NCEPart struct {
 	Loss, Weight []float32 // (B)
 	LogSum       float32   // log Σ e^t over all queries and vectors; −∞ where nothing is drawn
 	O            []float32 // (B, d)
+
+	shift       float32
+	sums, large []float64 // of each query: Σ e^t up to certain; logarithm of that above, and at the end of the sum of all sums
 }
 
 // NewNCEPart makes room for the part of B queries of width d.
@@ -32,105 +35,127 @@ func NewNCEPart(queries, d int) *NCEPart {
 // certain is the t from which on σ(t) = 1 and log(1 + e^t) = t in float32; e^t is finite below.
 const certain = 80
 
-// Compute fills p from unit queries q (B, d) and the drawn unit vectors, where t = q·k/tau − shift. Tiles are visited in the order of the vectors,
+// Compute fills p from unit queries q (B, d) and the drawn unit vectors, where t = q·k/tau − shift. Noise may hit a query's own
+// sample, so no pair is hidden. Tiles are visited in the order of the vectors,
 // so the result depends on nothing but the arguments.
 func (p *NCEPart) Compute(q []float32, keys Drawn, tau, shift float32) {
-	d, sums, large := keys.D, make([]float64, len(p.Loss)), make([]float64, len(p.Loss))
-	eachBlock(len(p.Loss), func(lo, hi int) {
-		part := NCEPart{Loss: p.Loss[lo:hi], Weight: p.Weight[lo:hi], O: p.O[lo*d : hi*d]}
-		part.computeBlock(q[lo*d:hi*d], keys, 1/tau, shift, sums[lo:hi], large[lo:hi])
-	})
+	keys.Hidden = nil
+	p.shift, p.sums, p.large = shift, grown(p.sums, len(p.Loss)), grown(p.large, len(p.Loss)+1)
+	sweep(p, q, keys, 1/tau)
 	total := 0.0
-	for _, s := range sums {
+	for _, s := range p.sums {
 		total += s
 	}
-	p.LogSum = float32(LogSumExp(append(large, keyed.Log(total))...))
+	p.large[len(p.Loss)] = keyed.Log(total)
+	p.LogSum = float32(LogSumExp(p.large...))
 }
 
-// computeBlock adds each query's e^t to its sum up to certain; large are the logarithms of the sums of those above.
-func (p *NCEPart) computeBlock(q []float32, keys Drawn, invTau, shift float32, sums, large []float64) {
-	rows, d := len(p.Loss), keys.D
-	clear(p.O)
-	losses, weights := make([]float64, rows), make([]float64, rows)
-	for i := range large {
-		large[i] = math.Inf(-1)
+// What a panel's totals hold.
+const (
+	nceLoss = iota
+	nceWeight
+	nceSum   // of e^t up to certain
+	nceLarge // logarithm of the sum of e^t above
+)
+
+func (p *NCEPart) begin(q *panel) {
+	q.restart()
+	for c := range q.n {
+		q.totals[nceLarge][c] = math.Inf(-1)
 	}
-	exps := make([]float32, tileKeys)
-	keys.eachTile(q, rows, invTau, func(_, width int, block, scores []float32) {
-		for i := range rows {
-			t := scores[i*width : (i+1)*width]
-			for j := range t {
-				t[j] -= shift
-			}
-			simd.Exp(exps[:width], t)
-			// The logarithm of a product costs one logarithm a tile and query, or a few.
-			product := 1.0
-			for j, u := range exps[:width] {
-				if t[j] > certain {
-					losses[i] += float64(t[j])
-					large[i] = LogSumExp(large[i], float64(t[j]))
-					t[j] = 1
-					weights[i]++
-					continue
-				}
-				if product *= 1 + float64(u); product > 1e200 {
-					losses[i] += keyed.Log(product)
-					product = 1
-				}
-				sums[i] += float64(u)
-				t[j] = u / (1 + u)
-				weights[i] += float64(t[j])
-			}
-			losses[i] += keyed.Log(product)
+	clear(p.rows(q))
+}
+
+func (p *NCEPart) rows(q *panel) []float32 {
+	d := len(p.O) / len(p.Loss)
+	return p.O[q.first*d : (q.first+q.n)*d]
+}
+
+func (p *NCEPart) visit(q *panel, t tile) {
+	for i := range t.scores {
+		t.scores[i] -= p.shift
+	}
+	simd.Exp(t.spare, t.scores)
+	// The logarithm of a product costs one logarithm a tile and query, or a few.
+	var products [simd.Panel]float64
+	for c := range products {
+		products[c] = 1
+	}
+	for row := range t.rows {
+		for c := range q.n {
+			at := row*simd.Panel + c
+			t.scores[at] = q.nce(c, t.scores[at], t.spare[at], &products[c])
 		}
-		simd.Gemm(false, false, rows, d, width, 1, scores, width, block, d, 1, p.O, d)
-	})
-	for i := range rows {
-		p.Loss[i], p.Weight[i] = float32(losses[i]), float32(weights[i])
+	}
+	for c := range q.n {
+		q.totals[nceLoss][c] += keyed.Log(products[c])
+	}
+	o := p.rows(q)
+	simd.PanelSum(o, t.scores, t.keys, q.n, t.rows, len(o)/q.n)
+}
+
+// nce adds one t of query c, with u = e^t, and returns σ(t). What is to be added to the loss as a logarithm is gathered in product.
+func (q *panel) nce(c int, t, u float32, product *float64) float32 {
+	if t > certain {
+		q.totals[nceLoss][c] += float64(t)
+		q.totals[nceLarge][c] = LogSumExp(q.totals[nceLarge][c], float64(t))
+		q.totals[nceWeight][c]++
+		return 1
+	}
+	if *product *= 1 + float64(u); *product > 1e200 {
+		q.totals[nceLoss][c] += keyed.Log(*product)
+		*product = 1
+	}
+	q.totals[nceSum][c] += float64(u)
+	weight := u / (1 + u)
+	q.totals[nceWeight][c] += float64(weight)
+	return weight
+}
+
+func (p *NCEPart) end(q *panel) {
+	for c := range q.n {
+		i := q.first + c
+		p.Loss[i], p.Weight[i] = float32(q.totals[nceLoss][c]), float32(q.totals[nceWeight][c])
+		p.sums[i], p.large[i] = q.totals[nceSum][c], q.totals[nceLarge][c]
 	}
 }
 
 // NCEMerge is the loss over the positives and every shard, for all B queries. Every rank computes it from the same gathered values in the same
-// order.
+// order. The zero value may be filled any number of times.
 type NCEMerge struct {
 	Loss     float64   // mean over the queries
 	Positive float64   // mean cosine between a query and its own vector
 	LogMean  float64   // log of the mean of e^t over all queries, own vectors included
 	Plus     []float32 // (B) σ(−t₊) over the query's total weight: what its own vector counts in the shares, negatively
 	total    []float64 // (B) σ(−t₊) + Σⱼ σ(tⱼ)
+	terms    []float64
 }
 
-// MergeNCE merges the parts' losses and weights, each (V, B) in order of virtual rank, and their log-sums, (V), with the cosines of the
-// queries and their own vectors, (B). drawn is m, the number of vectors drawn from all shards. Finite is false when any of it is NaN or Inf.
-func MergeNCE(cosines []float32, loss, weight [][]float32, logSums []float32, drawn int, tau, shift float32) (merged *NCEMerge, finite bool) {
+// Merge merges the parts' losses and weights, each (V, B) in order of virtual rank, and their log-sums, (V), with the cosines of the
+// queries and their own vectors, (B). drawn is m, the number of vectors drawn from all shards. The result is false when any of it is NaN or Inf.
+func (b *NCEMerge) Merge(cosines []float32, loss, weight [][]float32, logSums []float32, drawn int, tau, shift float32) bool {
 	n := len(cosines)
-	merged = &NCEMerge{Plus: make([]float32, n), total: make([]float64, n)}
-	terms := make([]float64, 0, n+len(logSums))
+	b.Loss, b.Positive, b.Plus, b.total, b.terms = 0, 0, grown(b.Plus, n), grown(b.total, n), b.terms[:0]
 	for _, s := range logSums {
-		terms = append(terms, float64(s))
+		b.terms = append(b.terms, float64(s))
 	}
 	for i, c := range cosines {
 		t := float64(c)/float64(tau) - float64(shift)
 		plus := 1 / (1 + keyed.Exp(t))
-		merged.total[i] = plus
-		merged.Loss += softplus(-t)
+		b.total[i] = plus
+		b.Loss += softplus(-t)
 		for v := range loss {
-			merged.Loss += float64(loss[v][i])
-			merged.total[i] += float64(weight[v][i])
+			b.Loss += float64(loss[v][i])
+			b.total[i] += float64(weight[v][i])
 		}
-		merged.Plus[i] = float32(plus * merged.unit(i))
-		merged.Positive += float64(c)
-		terms = append(terms, t)
+		b.Plus[i] = float32(plus * b.unit(i))
+		b.Positive += float64(c)
+		b.terms = append(b.terms, t)
 	}
-	merged.Loss /= float64(n)
-	merged.Positive /= float64(n)
-	merged.LogMean = LogSumExp(terms...) - keyed.Log(float64(n)*float64(drawn+1))
-	for _, x := range []float64{merged.Loss, merged.LogMean} {
-		if math.IsNaN(x) || math.IsInf(x, 0) {
-			return merged, false
-		}
-	}
-	return merged, true
+	b.Loss /= float64(n)
+	b.Positive /= float64(n)
+	b.LogMean = LogSumExp(b.terms...) - keyed.Log(float64(n)*float64(drawn+1))
+	return finite(b.Loss, b.LogMean)
 }
 
 // unit is one over a query's total weight. Weights that small would leave no trace in the gradient; the bound keeps it finite.

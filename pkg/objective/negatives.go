@@ -2,6 +2,7 @@ package objective
 
 import (
 	"math"
+	"sync"
 
 	"github.com/sslctl/sslctl/pkg/keyed"
 	"github.com/sslctl/sslctl/pkg/simd"
@@ -31,41 +32,41 @@ const Figures = 2
 
 // Sums writes, for the rows from lo on, the logarithms of Σⱼ e^{(1+β)·sⱼ} and of Σⱼ e^{β·sⱼ} over their negatives: Figures numbers a row.
 func (x *Negatives) Sums(figures []float32, lo int) {
-	eachBlock(len(figures)/Figures, func(from, to int) { x.sumBlock(figures[from*Figures:to*Figures], lo+from) })
+	s := sumPasses.Get().(*sumPass)
+	s.x, s.figures, s.lo = x, figures, lo
+	x.sweep(s, lo, len(figures)/Figures)
+	s.x, s.figures = nil, nil
+	sumPasses.Put(s)
 }
 
-func (x *Negatives) sumBlock(figures []float32, lo int) {
-	n := len(figures) / Figures
-	var maxima [tileQueries]float32
-	var sums [Figures][tileQueries]float32
-	for i := range n {
-		maxima[i] = float32(math.Inf(-1))
+// sumPass is one call of Sums in progress.
+type sumPass struct {
+	x       *Negatives
+	figures []float32
+	lo      int
+}
+
+var sumPasses = sync.Pool{New: func() any { return new(sumPass) }}
+
+func (s *sumPass) begin(p *panel) { p.restart() }
+
+func (s *sumPass) visit(p *panel, t tile) {
+	s.x.hide(p, t, s.lo, minusInfinity)
+	powers, count := s.x.powers()
+	before := p.top
+	simd.PanelMax(p.top[:], t.scores, t.rows)
+	for f, power := range powers[:count] {
+		p.addPower(f, power, &before, t)
 	}
-	exps := tiles.get()
-	defer tiles.put(exps)
-	powers, count := x.powers()
-	// With two samples or more and an even number of rows, no tile is hidden from a row altogether.
-	x.eachTile(lo, n, func(at, width int, _, scores []float32) {
-		x.hide(scores, lo, n, at, width, float32(math.Inf(-1)))
-		for i := range n {
-			s, e := scores[i*width:(i+1)*width], exps[:width]
-			if m := simd.Max(s); m > maxima[i] {
-				for f, power := range powers[:count] {
-					sums[f][i] *= simd.Exp1(power * (maxima[i] - m))
-				}
-				maxima[i] = m
-			}
-			for f, power := range powers[:count] {
-				copy(e, s)
-				simd.Scale(e, power)
-				sums[f][i] += simd.ExpSum(e, e, power*maxima[i])
-			}
-		}
-	})
-	for i := range n {
-		figures[Figures*i+1] = float32(keyed.Log(float64(x.negatives()))) // Σⱼ e⁰, where β is 0
+}
+
+func (s *sumPass) end(p *panel) {
+	powers, count := s.x.powers()
+	for c := range p.n {
+		row := s.figures[Figures*(p.first+c) : Figures*(p.first+c+1)]
+		row[1] = float32(keyed.Log(float64(s.x.negatives()))) // Σⱼ e⁰, where β is 0
 		for f, power := range powers[:count] {
-			figures[Figures*i+f] = float32(float64(float64(power)*float64(maxima[i])) + keyed.Log(float64(sums[f][i])))
+			row[f] = float32(float64(float64(power)*float64(p.top[c])) + keyed.Log(p.totals[f][c]))
 		}
 	}
 }
@@ -81,13 +82,12 @@ func (x *Negatives) powers() (powers [Figures]float32, count int) {
 // negatives is N.
 func (x *Negatives) negatives() int { return x.rows() - 2 }
 
-// hide overwrites what n rows from lo have in a tile for themselves and their positives.
-func (x *Negatives) hide(tile []float32, lo, n, at, width int, value float32) {
-	for i := range n {
-		for _, column := range []int{lo + i - at, x.positive(lo+i) - at} {
-			if column >= 0 && column < width {
-				tile[i*width+column] = value
-			}
+// hide overwrites what the queries have in a tile for themselves and their positives; lo is the first query's row.
+func (x *Negatives) hide(p *panel, t tile, lo int, value float32) {
+	x.hideOwn(p, t, lo, value)
+	for c := range p.n {
+		if positive := x.positive(lo + p.first + c); t.has(positive) {
+			t.scores[t.index(positive, c)] = value
 		}
 	}
 }
@@ -95,7 +95,7 @@ func (x *Negatives) hide(tile []float32, lo, n, at, width int, value float32) {
 // Pulls is what the gradients need of all rows. The zero value may be filled any number of times.
 type Pulls struct {
 	positive []float32          // ∂Lᵢ/∂s₊
-	shifts   [Figures][]float32 // ∂Lᵢ/∂sⱼ = e^{(1+β)·sⱼ + shift₀} − e^{β·sⱼ + shift₁}
+	shifts   [Figures][]float32 // ∂Lᵢ/∂sⱼ = e^{(1+β)·sⱼ − shift₀} − e^{β·sⱼ − shift₁}
 }
 
 func (p *Pulls) resize(rows int) {
@@ -122,7 +122,7 @@ func (x *Negatives) Loss(figures []float32, pulls *Pulls) (loss, positive float6
 		pulls.positive[i] = float32(a.byPositive)
 		share := keyed.Log(a.share)
 		for f, power := range powers[:count] {
-			pulls.shifts[f][i] = float32(share + keyed.Log(float64(power)) - float64(figures[Figures*i+f]))
+			pulls.shifts[f][i] = float32(float64(figures[Figures*i+f]) - share - keyed.Log(float64(power)))
 		}
 	}
 	loss /= float64(rows)
@@ -161,41 +161,58 @@ func (x *Negatives) anchor(plus, hard, weights float64) anchor {
 //
 //	∂L/∂zᵢ = 1/(2Bτ)·[Σⱼ (W_ij + W_ji)·zⱼ + (c₊ᵢ + c₊_{pos(i)})·z_{pos(i)}]
 func (x *Negatives) Gradient(dz []float32, pulls *Pulls, lo int) {
-	eachBlock(len(dz)/x.D, func(from, to int) { x.gradientBlock(dz[from*x.D:to*x.D], pulls, lo+from) })
+	g := negativePasses.Get().(*negativePass)
+	g.x, g.dz, g.pulls, g.lo = x, dz, pulls, lo
+	x.sweep(g, lo, len(dz)/x.D)
+	g.x, g.dz, g.pulls = nil, nil, nil
+	negativePasses.Put(g)
 }
 
-func (x *Negatives) gradientBlock(dz []float32, pulls *Pulls, lo int) {
-	n := len(dz) / x.D
-	weights, part := tiles.get(), tiles.get()
-	defer tiles.put(weights)
-	defer tiles.put(part)
-	powers, count := x.powers()
-	clear(dz)
-	x.eachTile(lo, n, func(at, width int, block, scores []float32) {
-		w, e := weights[:n*width], part[:n*width]
-		clear(w)
-		for f, power := range powers[:count] {
-			shift, sign := pulls.shifts[f], float32(1-2*f)
-			copy(e, scores) // as others' negatives
-			simd.Scale(e, power)
-			simd.AddRow(e, shift[at:at+width], n, width)
-			simd.Exp(e, e)
-			simd.Axpy(w, sign, e)
-			copy(e, scores) // as anchors
-			simd.Scale(e, power)
-			for i := range n {
-				row := e[i*width : (i+1)*width]
-				simd.ExpSum(row, row, -shift[lo+i])
-			}
-			simd.Axpy(w, sign, e)
+// negativePass is one Gradient in progress.
+type negativePass struct {
+	x     *Negatives
+	dz    []float32
+	pulls *Pulls
+	lo    int
+}
+
+var negativePasses = sync.Pool{New: func() any { return new(negativePass) }}
+
+func (g *negativePass) rows(p *panel) []float32 { return g.dz[p.first*g.x.D : (p.first+p.n)*g.x.D] }
+
+func (g *negativePass) begin(p *panel) {
+	clear(g.rows(p))
+	for f, shifts := range g.pulls.shifts {
+		clear(p.shifts[f][:])
+		copy(p.shifts[f][:p.n], shifts[g.lo+p.first:])
+	}
+}
+
+func (g *negativePass) visit(p *panel, t tile) {
+	powers, count := g.x.powers()
+	w := t.scores
+	for f := count - 1; f >= 0; f-- { // the scores themselves last
+		e := t.spare
+		if f == 0 {
+			e = w
 		}
-		x.hide(w, lo, n, at, width, 0)
-		simd.Gemm(false, false, n, x.D, width, 1, w, width, block, x.D, 1, dz, x.D)
-	})
-	factor := 1 / (float32(x.rows()) * x.Tau)
-	for i := range n {
-		row, other := dz[i*x.D:(i+1)*x.D], x.positive(lo+i)
-		simd.Axpy(row, pulls.positive[lo+i]+pulls.positive[other], x.row(other))
+		copy(e, t.scores)
+		simd.Scale(e, powers[f])
+		simd.PanelPull(e, p.shifts[f][:], g.pulls.shifts[f][t.at:t.at+t.rows], t.rows)
+	}
+	if count == Figures {
+		simd.Axpy(w, -1, t.spare)
+	}
+	g.x.hide(p, t, g.lo, 0)
+	simd.PanelSum(g.rows(p), w, t.keys, p.n, t.rows, g.x.D)
+}
+
+func (g *negativePass) end(p *panel) {
+	x, factor := g.x, 1/(float32(g.x.rows())*g.x.Tau)
+	for c := range p.n {
+		i := g.lo + p.first + c
+		row, other := g.dz[(p.first+c)*x.D:(p.first+c+1)*x.D], x.positive(i)
+		simd.Axpy(row, g.pulls.positive[i]+g.pulls.positive[other], x.row(other))
 		simd.Scale(row, factor)
 	}
 }

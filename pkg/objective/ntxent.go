@@ -2,6 +2,7 @@ package objective
 
 import (
 	"math"
+	"sync"
 
 	"github.com/sslctl/sslctl/pkg/keyed"
 	"github.com/sslctl/sslctl/pkg/simd"
@@ -30,36 +31,48 @@ func (x *NTXent) row(i int) []float32 { return x.Z[i*x.D : (i+1)*x.D] }
 
 // LogSumExp writes lse of the rows from lo on, as many as lse has.
 func (x *NTXent) LogSumExp(lse []float32, lo int) {
-	eachBlock(len(lse), func(from, to int) { x.lseBlock(lse[from:to], lo+from) })
+	l := lsePasses.Get().(*lsePass)
+	l.x, l.lse, l.lo = x, lse, lo
+	x.sweep(l, lo, len(lse))
+	l.x, l.lse = nil, nil
+	lsePasses.Put(l)
 }
 
-func (x *NTXent) lseBlock(lse []float32, lo int) {
-	var maxima, sums [tileQueries]float32
-	for i := range lse {
-		maxima[i] = float32(math.Inf(-1))
+// sweep runs a pass over the rows [lo, lo+n) as queries, against all rows.
+func (x *NTXent) sweep(to pass, lo, n int) {
+	sweep(to, x.Z[lo*x.D:(lo+n)*x.D], Drawn{Rows: x.Z, D: x.D}, 1/x.Tau)
+}
+
+// lsePass is one LogSumExp in progress.
+type lsePass struct {
+	x   *NTXent
+	lse []float32
+	lo  int
+}
+
+var lsePasses = sync.Pool{New: func() any { return new(lsePass) }}
+
+func (l *lsePass) begin(p *panel) { p.restart() }
+
+func (l *lsePass) visit(p *panel, t tile) {
+	l.x.hideOwn(p, t, l.lo, minusInfinity)
+	p.raise(t, func(c int, shrink float32) { p.totals[0][c] *= float64(shrink) })
+	p.addExp(0, t.scores, t.rows)
+}
+
+func (l *lsePass) end(p *panel) {
+	for c := range p.n {
+		l.lse[p.first+c] = float32(float64(p.top[c]) + keyed.Log(p.totals[0][c]))
 	}
-	// 2B is even, so that no tile is a row's own column alone.
-	x.eachTile(lo, len(lse), func(at, width int, block, scores []float32) {
-		for i := range lse {
-			s := scores[i*width : (i+1)*width]
-			if own := lo + i - at; own >= 0 && own < width {
-				s[own] = float32(math.Inf(-1))
-			}
-			if m := simd.Max(s); m > maxima[i] {
-				sums[i] *= simd.Exp1(maxima[i] - m)
-				maxima[i] = m
-			}
-			sums[i] += simd.ExpSum(s, s, maxima[i])
+}
+
+// hideOwn overwrites what the queries have in a tile for themselves; lo is the first query's row.
+func (x *NTXent) hideOwn(p *panel, t tile, lo int, value float32) {
+	for c := range p.n {
+		if own := lo + p.first + c; t.has(own) {
+			t.scores[t.index(own, c)] = value
 		}
-	})
-	for i := range lse {
-		lse[i] = float32(float64(maxima[i]) + keyed.Log(float64(sums[i])))
 	}
-}
-
-// eachTile visits the scores of n rows from lo against all rows, tile by tile.
-func (x *NTXent) eachTile(lo, n int, visit func(at, width int, block, scores []float32)) {
-	Drawn{Rows: x.Z, D: x.D}.eachTile(x.Z[lo*x.D:], n, 1/x.Tau, visit)
 }
 
 // Loss is the loss, and the mean cosine between the two views of a sample, given lse of all 2B rows. Finite is false when it is NaN or Inf.
@@ -79,37 +92,41 @@ func (x *NTXent) Loss(lse []float32) (loss, positive float64, finite bool) {
 //
 //	∂L/∂zᵢ = 1/(2Bτ)·[Σ_{j≠i} (P_ij + P_ji)·zⱼ − 2·z_{pos(i)}]
 func (x *NTXent) Gradient(dz, lse []float32, lo int) {
-	eachBlock(len(dz)/x.D, func(from, to int) { x.gradientBlock(dz[from*x.D:to*x.D], lse, lo+from) })
+	g := pullPasses.Get().(*pullPass)
+	g.x, g.dz, g.lse, g.lo = x, dz, lse, lo
+	x.sweep(g, lo, len(dz)/x.D)
+	g.x, g.dz, g.lse = nil, nil, nil
+	pullPasses.Put(g)
 }
 
-func (x *NTXent) gradientBlock(dz, lse []float32, lo int) {
-	n := len(dz) / x.D
-	tile := tiles.get()
-	defer tiles.put(tile)
-	var shift [tileKeys]float32
-	clear(dz)
-	x.eachTile(lo, n, func(at, width int, block, byRow []float32) {
-		byColumn := tile[:n*width]
-		for j := range width {
-			shift[j] = -lse[at+j]
-		}
-		copy(byColumn, byRow)
-		simd.AddRow(byColumn, shift[:width], n, width)
-		simd.Exp(byColumn, byColumn)
-		for i := range n {
-			p := byRow[i*width : (i+1)*width]
-			simd.ExpSum(p, p, lse[lo+i])
-			simd.Add(p, byColumn[i*width:(i+1)*width])
-			if own := lo + i - at; own >= 0 && own < width {
-				p[own] = 0
-			}
-		}
-		simd.Gemm(false, false, n, x.D, width, 1, byRow, width, block, x.D, 1, dz, x.D)
-	})
-	factor := 1 / (float32(x.rows()) * x.Tau)
-	for i := range n {
-		row := dz[i*x.D : (i+1)*x.D]
-		simd.Axpy(row, -2, x.row(x.positive(lo+i)))
+// pullPass is one Gradient in progress.
+type pullPass struct {
+	x       *NTXent
+	dz, lse []float32
+	lo      int
+}
+
+var pullPasses = sync.Pool{New: func() any { return new(pullPass) }}
+
+func (g *pullPass) rows(p *panel) []float32 { return g.dz[p.first*g.x.D : (p.first+p.n)*g.x.D] }
+
+func (g *pullPass) begin(p *panel) {
+	clear(g.rows(p))
+	clear(p.shifts[0][:])
+	copy(p.shifts[0][:p.n], g.lse[g.lo+p.first:])
+}
+
+func (g *pullPass) visit(p *panel, t tile) {
+	simd.PanelPull(t.scores, p.shifts[0][:], g.lse[t.at:t.at+t.rows], t.rows)
+	g.x.hideOwn(p, t, g.lo, 0)
+	simd.PanelSum(g.rows(p), t.scores, t.keys, p.n, t.rows, g.x.D)
+}
+
+func (g *pullPass) end(p *panel) {
+	x, factor := g.x, 1/(float32(g.x.rows())*g.x.Tau)
+	for c := range p.n {
+		row := g.dz[(p.first+c)*x.D : (p.first+c+1)*x.D]
+		simd.Axpy(row, -2, x.row(x.positive(g.lo+p.first+c)))
 		simd.Scale(row, factor)
 	}
 }

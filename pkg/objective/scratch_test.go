@@ -10,7 +10,6 @@ import (
 // scratch is the number of bytes that f allocates while no buffer is left over from earlier calls: all of them together, freed or not, so
 // never less than it has in use at once.
 func scratch(f func()) uint64 {
-	tiles = make(tilePool, cap(tiles))
 	for range 2 { // a sync.Pool, where the kernels keep theirs, is empty after the second collection
 		runtime.GC()
 	}
@@ -54,9 +53,10 @@ func bankStep(queries, size, d int) (step func()) {
 	Normalize(q, q, make([]float32, queries), queries, d)
 	Normalize(bank, bank, make([]float32, size), size, d)
 	p, cosines, dq := NewBankPart(queries, d), make([]float32, queries), make([]float32, len(q))
+	m, l, merged := [][]float32{p.M}, [][]float32{p.L}, new(BankMerge)
 	return func() {
 		p.Compute(q, bank, d, 0.2)
-		merged, _ := MergeBank(cosines, [][]float32{p.M}, [][]float32{p.L}, 0.2)
+		merged.Merge(cosines, m, l, 0.2)
 		merged.Weigh(p, d)
 		QueryGradient(dq, p.O, q, merged.PPlus, d, 0.2, 1/float32(queries))
 	}
@@ -81,3 +81,9 @@ func BenchmarkNTXent8192(b *testing.B) { benchmarkLoss(b, ntXentStep(8192, 128))
 
 // BenchmarkBankOfAMillion is the loss and the gradients of 256 queries against a bank of 1,048,576 entries (512 MiB), whose scores would take 1 GiB.
 func BenchmarkBankOfAMillion(b *testing.B) { benchmarkLoss(b, bankStep(256, 1<<20, 128)) }
+
+// BenchmarkInfoNCE is the loss and the gradients of 256 queries of width 128 against a bank of 65,536 entries: one call for each shard.
+func BenchmarkInfoNCE(b *testing.B) { benchmarkLoss(b, bankStep(256, 65536, 128)) }
+
+// BenchmarkNTXent is the loss and the gradients of all 8,192 rows of a batch of 4,096 samples.
+func BenchmarkNTXent(b *testing.B) { benchmarkLoss(b, ntXentStep(4096, 128)) }

@@ -1,11 +1,21 @@
 package objective
 
-import "github.com/sslctl/sslctl/pkg/simd"
+import (
+	"math"
+	"slices"
+	"sync"
 
-// Tile sizes: a tile of scores (queries × keys) stays in the L2 cache beside its rows of keys.
+	"github.com/sslctl/sslctl/pkg/simd"
+)
+
 const (
-	tileQueries = 64
-	tileKeys    = 256
+	// tileKeys is the number of keys in a tile of scores, (keys, simd.Panel). A sum over keys is one chain inside a tile, so this is part of the
+	// arithmetic.
+	tileKeys = 256
+	// blockPanels is how many panels of queries meet a tile of keys while it lies in the second-level cache.
+	blockPanels = 4
+	// blockFloats bounds the packed queries of a block: wide ones go panel by panel.
+	blockFloats = 1 << 16
 )
 
 // Drawn is a choice of a shard's unit vectors: what queries are contrasted with in one step.
@@ -14,9 +24,12 @@ type Drawn struct {
 	D    int
 	// Picked are the rows that are meant, in the order in which they are visited; nil: all of them.
 	Picked []int32
-	// Hidden is, for each query, the place in Picked (or the row) that does not count for it, −1 for none; nil: none for any query.
-	Hidden []int32
+	// Hidden are pairs that do not count, in ascending order of Place.
+	Hidden []Pair
 }
+
+// Pair is a vector, by its place in Picked or, without that, its row, and a query.
+type Pair struct{ Place, Query int32 }
 
 // Len is how many vectors are drawn.
 func (k Drawn) Len() int {
@@ -26,69 +39,190 @@ func (k Drawn) Len() int {
 	return len(k.Rows) / k.D
 }
 
-func (k Drawn) hidden(query int) int {
-	if k.Hidden == nil {
-		return -1
-	}
-	return int(k.Hidden[query])
+// tile is some of the vectors and their scores against a panel of queries.
+type tile struct {
+	at, rows int       // place of the first vector, and their number
+	keys     []float32 // (rows, d)
+	scores   []float32 // (rows, simd.Panel), may be overwritten
+	spare    []float32 // as large, of unspecified content
 }
 
-// eachTile visits the vectors in tiles: visit gets the place of a tile's first vector, their number, the vectors themselves, (width, d), and
-// the scores q·k times scale, (queries, width), which it may overwrite. q is (queries, d), at most tileQueries of them.
-func (k Drawn) eachTile(q []float32, queries int, scale float32, visit func(at, width int, block, scores []float32)) {
-	tile := tiles.get()
-	defer tiles.put(tile)
-	widest := tileKeys
-	var copied []float32
-	if k.Picked != nil { // then rows are copied side by side, into a second tile
-		copied = tiles.get()
-		defer tiles.put(copied)
-		widest = min(tileKeys, len(copied)/k.D)
+// index is where the scores have query c of the panel and the vector at a place.
+func (t tile) index(place, c int) int { return (place-t.at)*simd.Panel + c }
+
+// has tells whether the vector at a place is in the tile.
+func (t tile) has(place int) bool { return place >= t.at && place < t.at+t.rows }
+
+// panel is up to simd.Panel queries on their way over the tiles, with what a pass keeps of them.
+type panel struct {
+	first, n int       // queries [first, first+n) of the pass
+	packed   []float32 // (d, simd.Panel)
+	top      [simd.Panel]float32
+	sums     [simd.Panel]float32
+	shifts   [2][simd.Panel]float32
+	totals   [4][simd.Panel]float64
+}
+
+// A pass is what is done with the scores of queries against vectors. Calls for different panels may run at the same time.
+type pass interface {
+	begin(p *panel)
+	visit(p *panel, t tile)
+	end(p *panel)
+}
+
+// sweep runs a pass over queries q (n, d), whose scores are scale·q·k: tiles in order of the vectors for each query, queries in blocks on all
+// cores. So the result for a query depends on nothing but the arguments.
+func sweep(to pass, q []float32, keys Drawn, scale float32) {
+	s := sweeps.Get().(*sweeper)
+	s.pass, s.q, s.keys, s.scale, s.queries = to, q, keys, scale, len(q)/keys.D
+	s.panels = max(1, min(blockPanels, blockFloats/(simd.Panel*keys.D)))
+	size := s.panels * simd.Panel
+	simd.Parallel((s.queries+size-1)/size, s.block)
+	s.pass, s.q, s.keys = nil, nil, Drawn{}
+	sweeps.Put(s)
+}
+
+// A sweeper is one sweep in progress. It is pooled, with its step bound once, so that a sweep allocates nothing.
+type sweeper struct {
+	pass    pass
+	q       []float32
+	keys    Drawn
+	scale   float32
+	queries int
+	panels  int // of a block
+	block   func(int)
+}
+
+var sweeps = sync.Pool{New: func() any {
+	s := new(sweeper)
+	s.block = s.run
+	return s
+}}
+
+// run takes one block of queries over all tiles.
+func (s *sweeper) run(b int) {
+	d := s.keys.D
+	w := workspaces.Get().(*workspace)
+	defer workspaces.Put(w)
+	w.packed = grown(w.packed, s.panels*simd.Panel*d)
+	panels := w.panels[:0]
+	for i := range s.panels {
+		first := (b*s.panels + i) * simd.Panel
+		if first >= s.queries {
+			break
+		}
+		panels = panels[:i+1]
+		p := &panels[i]
+		p.first, p.n, p.packed = first, min(simd.Panel, s.queries-first), w.packed[i*simd.Panel*d:(i+1)*simd.Panel*d]
+		simd.PackPanel(p.packed, s.q[first*d:], p.n, d, s.scale)
+		s.pass.begin(p)
 	}
-	for at, n := 0, k.Len(); at < n; at += widest {
-		width := min(widest, n-at)
-		block := k.block(at, width, copied)
-		scores := tile[:queries*width]
-		simd.Gemm(false, true, queries, width, k.D, scale, q, k.D, block, k.D, 0, scores, width)
-		visit(at, width, block, scores)
+	for at, n := 0, s.keys.Len(); at < n; at += tileKeys {
+		rows := min(tileKeys, n-at)
+		t := tile{at: at, rows: rows, keys: s.keys.tile(at, rows, w), scores: w.scores[:rows*simd.Panel], spare: w.spare[:rows*simd.Panel]}
+		for i := range panels {
+			simd.PanelScores(t.scores, t.keys, panels[i].packed, rows, d)
+			s.keys.hide(&panels[i], t)
+			s.pass.visit(&panels[i], t)
+		}
+	}
+	for i := range panels {
+		s.pass.end(&panels[i])
 	}
 }
 
-func (k Drawn) block(at, width int, copied []float32) []float32 {
+// workspace is what one block needs.
+type workspace struct {
+	packed, copied []float32
+	scores, spare  [tileKeys * simd.Panel]float32
+	panels         [blockPanels]panel
+}
+
+var workspaces = sync.Pool{New: func() any { return new(workspace) }}
+
+// grown is a slice of n elements of unspecified content, which lies where s does if there is room.
+func grown[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}
+
+// tile are the vectors at places [at, at+rows), side by side.
+func (k Drawn) tile(at, rows int, w *workspace) []float32 {
 	if k.Picked == nil {
-		return k.Rows[at*k.D : (at+width)*k.D]
+		return k.Rows[at*k.D : (at+rows)*k.D]
 	}
-	for i, row := range k.Picked[at : at+width] {
-		copy(copied[i*k.D:(i+1)*k.D], k.Rows[int(row)*k.D:])
+	w.copied = grown(w.copied, tileKeys*k.D)
+	for i, row := range k.Picked[at : at+rows] {
+		copy(w.copied[i*k.D:(i+1)*k.D], k.Rows[int(row)*k.D:])
 	}
-	return copied[:width*k.D]
+	return w.copied[:rows*k.D]
 }
 
-// eachBlock calls f for queries [lo, hi) in blocks of tileQueries, on all cores.
-func eachBlock(queries int, f func(lo, hi int)) {
-	simd.Parallel((queries+tileQueries-1)/tileQueries, func(b int) {
-		f(b*tileQueries, min((b+1)*tileQueries, queries))
-	})
-}
-
-// tilePool hands out score tiles and takes them back.
-type tilePool chan []float32
-
-// tiles holds as many idle tiles as are ever likely to be in use; more are made when needed and dropped afterwards.
-var tiles = make(tilePool, 64)
-
-func (p tilePool) get() []float32 {
-	select {
-	case t := <-p:
-		return t
-	default:
-		return make([]float32, tileQueries*tileKeys)
+// hide makes the scores of hidden pairs −∞.
+func (k Drawn) hide(p *panel, t tile) {
+	if len(k.Hidden) == 0 {
+		return
+	}
+	from, _ := slices.BinarySearchFunc(k.Hidden, int32(t.at), func(h Pair, at int32) int { return int(h.Place - at) })
+	for _, h := range k.Hidden[from:] {
+		if int(h.Place) >= t.at+t.rows {
+			break
+		}
+		if c := int(h.Query) - p.first; c >= 0 && c < p.n {
+			t.scores[t.index(int(h.Place), c)] = minusInfinity
+		}
 	}
 }
 
-func (p tilePool) put(t []float32) {
-	select {
-	case p <- t:
-	default:
+var minusInfinity = float32(math.Inf(-1))
+
+// raise moves the maxima of a panel's queries over a tile. Where one grows, shrink is told what was summed against the old one has to be
+// multiplied with. shifts[0] is then what to subtract from the scores: the maximum, or 0 where nothing but hidden pairs came so far.
+func (p *panel) raise(t tile, shrink func(c int, by float32)) {
+	before := p.top
+	simd.PanelMax(p.top[:], t.scores, t.rows)
+	for c, top := range p.top {
+		p.shifts[0][c] = top
+		switch {
+		case math.IsInf(float64(top), -1):
+			p.shifts[0][c] = 0
+		case c < p.n && top > before[c]:
+			shrink(c, simd.Exp1(before[c]-top))
+		}
 	}
+}
+
+// restart makes the panel ready for maxima and sums.
+func (p *panel) restart() {
+	for c := range p.top {
+		p.top[c] = minusInfinity
+	}
+	p.totals = [4][simd.Panel]float64{}
+}
+
+// addExp replaces scores (rows, simd.Panel) by e^{scores − shifts[0]} and adds their sums to a total.
+func (p *panel) addExp(total int, scores []float32, rows int) {
+	simd.PanelExp(scores, p.shifts[0][:], p.sums[:], rows)
+	for c, s := range p.sums {
+		p.totals[total][c] += float64(s)
+	}
+}
+
+// addPower adds the sums of e^{power·scores} to a total that is kept relative to e^{power·top}; before are the maxima before this tile.
+// The scores stay, the spare tile is overwritten.
+func (p *panel) addPower(total int, power float32, before *[simd.Panel]float32, t tile) {
+	for c, top := range p.top {
+		p.shifts[0][c] = power * top
+		switch {
+		case math.IsInf(float64(top), -1):
+			p.shifts[0][c] = 0
+		case top > before[c]:
+			p.totals[total][c] *= float64(simd.Exp1(power * (before[c] - top)))
+		}
+	}
+	copy(t.spare, t.scores)
+	simd.Scale(t.spare, power)
+	p.addExp(total, t.spare, t.rows)
 }

@@ -21,6 +21,12 @@ func TestKernelsDoNotAllocate(t *testing.T) {
 			s := Matrices{a, 16, 256, 16 * 16}
 			GemmBatch(16, 1, false, true, 16, 16, 16, 1, s, s, 0, Matrices{out, 16, 256, 0})
 		},
+		"panel": func() {
+			PackPanel(out, a, 32, 64, 2)
+			PanelScores(out[2048:], a, out, 64, 64)
+			PanelExp(out[2048:], a, out, 64)
+			PanelSum(out, a, a, 32, 64, 64)
+		},
 		"exp": func() { out[0] = ExpSum(out, a, Exp1(1)) },
 	} {
 		f()

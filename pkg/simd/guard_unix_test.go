@@ -262,3 +262,19 @@ func TestGuardFails(t *testing.T) {
 	}()
 	Sum(unsafe.Slice(&s[0], 9))
 }
+
+func TestGuardPanels(t *testing.T) {
+	eachGuard(t, func(g guard) {
+		for _, size := range [][3]int{{1, 1, 1}, {3, 9, 7}, {8, 8, 32}, {13, 5, 45}, {32, 17, 64}} {
+			n, rows, d := size[0], size[1], size[2]
+			q, keys, panel, scores, sums := g.floats(n*d, 1), g.floats(rows*d, 2), g.floats(Panel*d, 3), g.floats(rows*Panel, 4), g.floats(n*d, 5)
+			PackPanel(panel, q, n, d, 2)
+			PanelScores(scores, keys, panel, rows, d)
+			PanelSum(sums, scores, keys, n, rows, d)
+			top := g.floats(Panel, 6)
+			PanelMax(top, scores, rows)
+			PanelPull(scores, top, g.floats(rows, 7), rows)
+			PanelExp(scores, top, g.floats(Panel, 8), rows)
+		}
+	})
+}

@@ -67,3 +67,10 @@ func addRow(x, row []float32, rows, cols int) { addRowPortable(x, row, rows, col
 func affine2(dst, x, y, a, b, c []float32, rows, cols int) {
 	affine2Portable(dst, x, y, a, b, c, rows, cols)
 }
+
+func strideTiles(rows, cols int, c []float32, ldc int, a []float32, rowStep, depthStep int, b []float32, ldb, depth int, add bool) {
+	strideTilePortable(rows, cols, c, ldc, a, rowStep, depthStep, b, ldb, depth, add)
+}
+func panelMax(top, x []float32, rows int)          { panelMaxPortable(top, x, rows) }
+func panelExp(x, shift, sums []float32, rows int)  { panelExpPortable(x, shift, sums, rows) }
+func panelPull(x, column, row []float32, rows int) { panelPullPortable(x, column, row, rows) }

@@ -188,10 +188,7 @@ func gatherSamples(ctx context.Context, g Group, own []Batch) ([]uint64, error) 
 func (t *instdisc) draw(step uint64, ids []uint64) []objective.Drawn {
 	out := make([]objective.Drawn, len(t.bank))
 	for i, shard := range t.bank {
-		out[i] = objective.Drawn{Rows: shard.Slots(), D: t.width, Picked: make([]int32, 0, t.drawn/t.env.VirtualRanks), Hidden: make([]int32, len(ids))}
-		for q := range ids {
-			out[i].Hidden[q] = -1
-		}
+		out[i] = objective.Drawn{Rows: shard.Slots(), D: t.width, Picked: make([]int32, 0, t.drawn/t.env.VirtualRanks)}
 	}
 	queries := map[uint64][]int{} // by sample: one may come twice
 	for q, id := range ids {
@@ -205,7 +202,7 @@ func (t *instdisc) draw(step uint64, ids []uint64) []objective.Drawn {
 			continue
 		}
 		for _, q := range queries[id] {
-			out[i].Hidden[q] = int32(len(out[i].Picked))
+			out[i].Hidden = append(out[i].Hidden, objective.Pair{Place: int32(len(out[i].Picked)), Query: int32(q)})
 		}
 		first, _ := t.bank[i].Range()
 		out[i].Picked = append(out[i].Picked, int32(id-first))

@@ -12,7 +12,7 @@ import (
 type instanceSoftmax struct {
 	task   *instdisc
 	parts  []*objective.BankPart
-	merged *objective.BankMerge
+	merged objective.BankMerge
 }
 
 func newInstanceSoftmax(t *instdisc) *instanceSoftmax {
@@ -31,7 +31,7 @@ func (s *instanceSoftmax) compute(i int, queries []float32, keys objective.Drawn
 
 func (s *instanceSoftmax) merge(cosines []float32, figures [][]float32) (c contrasted, finite bool) {
 	maxima, sums := halves(figures, len(cosines))
-	s.merged, finite = objective.MergeBank(cosines, maxima, sums, float32(s.task.config.Temperature))
+	finite = s.merged.Merge(cosines, maxima, sums, float32(s.task.config.Temperature))
 	c = contrasted{loss: s.merged.Loss, positive: s.merged.Positive}
 	for _, p := range s.merged.PPlus {
 		c.own, c.scale = append(c.own, 1-p), append(c.scale, 1)
@@ -63,7 +63,7 @@ const normalizerMomentum = 0.9
 type instanceNCE struct {
 	task   *instdisc
 	parts  []*objective.NCEPart
-	merged *objective.NCEMerge
+	merged objective.NCEMerge
 
 	logZ    *tensor.Dense // (1): log of the running Z after the previous step; −∞ before the first
 	current float64       // log of the Z that this step goes by
@@ -118,7 +118,7 @@ func (s *instanceNCE) merge(cosines []float32, figures [][]float32) (c contraste
 	for _, f := range figures {
 		logSums = append(logSums, f[len(f)-1])
 	}
-	s.merged, finite = objective.MergeNCE(cosines, losses, weights, logSums, s.task.drawn, float32(s.task.config.Temperature), s.shift())
+	finite = s.merged.Merge(cosines, losses, weights, logSums, s.task.drawn, float32(s.task.config.Temperature), s.shift())
 	c = contrasted{loss: s.merged.Loss, positive: s.merged.Positive, own: s.merged.Plus}
 	for i := range cosines {
 		c.scale = append(c.scale, s.merged.Total(i))

@@ -18,7 +18,7 @@ func TestTheFirstStepFindsItsZFromAnyGuess(t *testing.T) {
 		if s.current-all > 100 {
 			seen = ownAlone
 		}
-		s.merged = &objective.NCEMerge{LogMean: seen - float64(s.shift()) - math.Log(samples)}
+		s.merged = objective.NCEMerge{LogMean: seen - float64(s.shift()) - math.Log(samples)}
 	}
 	s.begin()
 	for pass(); s.calibrate() && passes < 10; {

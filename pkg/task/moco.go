@@ -24,7 +24,8 @@ type moco struct {
 	follower *follower // lets key follow query
 	bank     []*memorybank.Shard
 	parts    []*objective.BankPart
-	shuffled []*tensor.Dense // each owned virtual rank's second views in the order in which the key encoder sees them
+	merged   objective.BankMerge // of the step in flight
+	shuffled []*tensor.Dense     // each owned virtual rank's second views in the order in which the key encoder sees them
 }
 
 func newMoCo(c Config, e Environment) (Task, error) {
@@ -86,16 +87,16 @@ func (t *moco) Step(ctx context.Context, g Group, step uint64, own []Batch, upda
 		return nil, err
 	}
 	t.env.enter(PhaseBank)
-	merged, staleness, err := t.contrast(ctx, g, step, rows[0], rows[1])
+	staleness, err := t.contrast(ctx, g, step, rows[0], rows[1])
 	if err != nil {
 		return nil, err
 	}
-	weighted, err := t.weigh(ctx, g, merged)
+	weighted, err := t.weigh(ctx, g)
 	if err != nil {
 		return nil, err
 	}
 	t.env.enter(PhaseBackward)
-	t.backward(weighted, merged.PPlus)
+	t.backward(weighted, t.merged.PPlus)
 	statistics, err := sumStatistics(ctx, g, t.query.branch, t.key)
 	if err != nil {
 		return nil, err
@@ -110,7 +111,7 @@ func (t *moco) Step(ctx context.Context, g Group, step uint64, own []Batch, upda
 		t.bank[i].Append(t.key.unit(i), b.Positions, step)
 	}
 	return Metrics{
-		"loss": merged.Loss, "chanceLoss": keyed.Log(float64(t.config.BankSize + 1)), "positiveSimilarity": merged.Positive,
+		"loss": t.merged.Loss, "chanceLoss": keyed.Log(float64(t.config.BankSize + 1)), "positiveSimilarity": t.merged.Positive,
 		"bank.stalenessMean": staleness,
 	}, nil
 }
@@ -156,7 +157,7 @@ func unshuffle(rows []float32, order []int, d int) {
 
 // contrast runs every query against the owned shards and merges what all shards say. The gathered rows hold, for each virtual rank, B
 // maxima, B sums, and the staleness of its shard as sum and count.
-func (t *moco) contrast(ctx context.Context, g Group, step uint64, queries, keys []float32) (*objective.BankMerge, float64, error) {
+func (t *moco) contrast(ctx context.Context, g Group, step uint64, queries, keys []float32) (staleness float64, err error) {
 	b, tau := t.env.GlobalBatch, float32(t.config.Temperature)
 	own := make([]*tensor.Dense, len(t.bank))
 	for i, shard := range t.bank {
@@ -167,7 +168,7 @@ func (t *moco) contrast(ctx context.Context, g Group, step uint64, queries, keys
 	}
 	all, err := g.AllGather(ctx, own)
 	if err != nil {
-		return nil, 0, fmt.Errorf("gather the bank's maxima and sums: %w", err)
+		return 0, fmt.Errorf("gather the bank's maxima and sums: %w", err)
 	}
 	maxima, sums := make([][]float32, t.env.VirtualRanks), make([][]float32, t.env.VirtualRanks)
 	age, written := 0.0, 0.0
@@ -181,18 +182,17 @@ func (t *moco) contrast(ctx context.Context, g Group, step uint64, queries, keys
 	for i := range cosines {
 		cosines[i] = simd.Dot(queries[i*t.width:(i+1)*t.width], keys[i*t.width:(i+1)*t.width])
 	}
-	merged, finite := objective.MergeBank(cosines, maxima, sums, tau)
-	if !finite {
-		return nil, 0, lossNotFinite(step)
+	if !t.merged.Merge(cosines, maxima, sums, tau) {
+		return 0, lossNotFinite(step)
 	}
-	return merged, age / max(written, 1), nil
+	return age / max(written, 1), nil
 }
 
 // weigh sums the owned shards' parts of the gradient over all of them: ō of the owned queries, (n, d) for each owned virtual rank.
-func (t *moco) weigh(ctx context.Context, g Group, merged *objective.BankMerge) ([]*tensor.Dense, error) {
+func (t *moco) weigh(ctx context.Context, g Group) ([]*tensor.Dense, error) {
 	shares := make([]*tensor.Dense, len(t.parts))
 	for i, p := range t.parts {
-		merged.Weigh(p, t.width)
+		t.merged.Weigh(p, t.width)
 		shares[i] = tensor.New(tensor.WithShape(t.env.GlobalBatch, t.width), tensor.WithBacking(p.O))
 	}
 	weighted, err := g.SumScatter(ctx, shares, 1)
