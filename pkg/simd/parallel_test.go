@@ -51,39 +51,48 @@ func TestParallelNestsWithinTheBound(t *testing.T) {
 	}
 }
 
-// Whoever of the two ends first, caller or helper, leaves its place to the nested calls of the other.
+// Of caller and helper, the one that ends first leaves its place to the nested calls of the other.
 func TestParallelLendsThePlaceOfWhoWaits(t *testing.T) {
 	defer SetThreads(0)
 	SetThreads(2)
-	var arrived, running atomic.Int64
-	together := make(chan struct{})
-	meet := sync.OnceFunc(func() { close(together) })
-	Parallel(2, func(int) {
-		if arrived.Add(1) == 1 {
-			return
-		}
-		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
-			Parallel(2, func(int) {
-				defer running.Add(-1)
-				if running.Add(1) == 2 {
-					meet()
-				}
-				select {
-				case <-together:
-				case <-time.After(time.Millisecond):
-				}
-			})
-			select {
-			case <-together:
-				return
-			default:
+	for _, ends := range []int64{1, 2} { // who ends first: one is the caller, the other the helper
+		var arrived, running atomic.Int64
+		both, together := make(chan struct{}), make(chan struct{})
+		meet := sync.OnceFunc(func() { close(together) })
+		Parallel(2, func(int) {
+			mine := arrived.Add(1)
+			if mine == 2 {
+				close(both)
 			}
+			<-both
+			if mine == ends {
+				return
+			}
+			for deadline := time.Now().Add(10 * time.Second); !closed(together) && time.Now().Before(deadline); {
+				Parallel(2, func(int) {
+					defer running.Add(-1)
+					if running.Add(1) == 2 {
+						meet()
+					}
+					select {
+					case <-together:
+					case <-time.After(time.Millisecond):
+					}
+				})
+			}
+		})
+		if !closed(together) {
+			t.Error("nested calls never ran at once although a place was free")
 		}
-	})
+	}
+}
+
+func closed(c chan struct{}) bool {
 	select {
-	case <-together:
+	case <-c:
+		return true
 	default:
-		t.Error("nested calls never ran at once although a place was free")
+		return false
 	}
 }
 
