@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/sslctl/sslctl/internal/jobspec"
 	"github.com/sslctl/sslctl/pkg/allreduce"
 	"github.com/sslctl/sslctl/pkg/allreduce/allreducetest"
+	"github.com/sslctl/sslctl/pkg/simd"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 )
@@ -15,13 +17,23 @@ import (
 // digestOf trains the job of testdata/lars.yaml on that many workers, and returns the digest of the state it ends in.
 func digestOf(t *testing.T, world int, set ...string) string {
 	t.Helper()
+	digests := make([]string, world)
+	trainRanks(t, world, func(rank int, tr *trainer) (err error) {
+		digests[rank], err = tr.digest(t.Context())
+		return err
+	}, set...)
+	return digests[world-1]
+}
+
+// trainRanks trains the job of testdata/lars.yaml on that many workers, and lets end look at each after its last step.
+func trainRanks(t *testing.T, world int, end func(rank int, tr *trainer) error, set ...string) {
+	t.Helper()
 	job, err := jobspec.ParseFile("testdata/lars.yaml", set)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, opened := testSource(t)
 	network := &allreducetest.Network{}
-	digests := make([]string, world)
 	var ranks errgroup.Group
 	for rank := range world {
 		s := testSession(t)
@@ -59,14 +71,12 @@ func digestOf(t *testing.T, world int, set ...string) string {
 				}
 				tr.loader.release(batch)
 			}
-			digests[rank], err = tr.digest(t.Context())
-			return err
+			return end(rank, tr)
 		})
 	}
 	if err := ranks.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	return digests[world-1]
 }
 
 func TestNormsDoNotDependOnTheNumberOfWorkers(t *testing.T) {
@@ -103,4 +113,45 @@ func TestEveryFieldOfTheOptimizerCounts(t *testing.T) {
 	if _, ok := seen[digestOf(t, 1, "spec.task.momentumSchedule=constant")]; ok {
 		t.Error("the schedule of the momentum does not count")
 	}
+}
+
+// Norms and rate of the newest step are told alike by all workers; the gradient's is that of the sum over virtual ranks, unclipped.
+func TestFiguresOfTheUpdateAreTold(t *testing.T) {
+	for _, world := range []int{1, 2} {
+		told := make([]map[string]float64, world)
+		trainRanks(t, world, func(rank int, tr *trainer) error {
+			told[rank] = tr.session.report.snapshot().Metrics
+			g := tr.state.group("encoder")
+			if want := length(g.parameters.Parameters.Data); math.Abs(told[rank]["parameterNorm"]-want) > 1e-9*want {
+				t.Errorf("parameterNorm is %v, want %v", told[rank]["parameterNorm"], want)
+			}
+			if world > 1 {
+				return nil
+			}
+			sum := make([]float32, len(g.parameters.Parameters.Data))
+			for _, part := range g.parameters.Grads {
+				simd.Add(sum, part.Float32s())
+			}
+			if got, want := told[rank]["gradientNorm"], length(sum); math.Abs(got-want) > 1e-5*want || got <= tr.session.job.Spec.Optimizer.ClipNorm {
+				t.Errorf("gradientNorm is %v, want %v, which is above the norm that is clipped to", got, want)
+			}
+			return nil
+		}, "spec.optimizer.clipNorm=0.01")
+		if rate := told[0]["learningRate"]; math.Abs(rate-3*0.3*0.3) > 1e-12 {
+			t.Errorf("learningRate is %v after two milestones, want 0.27", rate)
+		}
+		for _, name := range []string{"gradientNorm", "parameterNorm", "learningRate"} {
+			if told[world-1][name] != told[0][name] {
+				t.Errorf("%s is %v and %v on two workers", name, told[0][name], told[world-1][name])
+			}
+		}
+	}
+}
+
+func length(x []float32) float64 {
+	sum := 0.0
+	for _, v := range x {
+		sum += float64(v) * float64(v)
+	}
+	return math.Sqrt(sum)
 }

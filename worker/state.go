@@ -25,6 +25,7 @@ type trainedGroup struct {
 	optimizer    optim.Optimizer
 	schedule     optim.Schedule
 	learningRate float64
+	norm         *optim.Norm // of its gradient and parameters
 }
 
 // built is what a job's settings make.
@@ -66,7 +67,7 @@ func build(job *jobspec.Job, key keyed.Key, src *source, g task.Group, enter fun
 		if err != nil {
 			return nil, err
 		}
-		s.groups = append(s.groups, trainedGroup{parameters: parameters, optimizer: optimizer, schedule: schedule, learningRate: spec.Optimizer.LR})
+		s.groups = append(s.groups, trainedGroup{parameters: parameters, optimizer: optimizer, schedule: schedule, learningRate: spec.Optimizer.LR, norm: optim.NewNorm(len(parameters.Parameters.Data))})
 		for _, slot := range optimizer.State() {
 			s.vars = append(s.vars, task.Var{
 				Name:  "optimizer." + parameters.Name + "." + slot.Name,

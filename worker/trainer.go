@@ -45,6 +45,7 @@ type trainer struct {
 	ledgerLoss    float64 // sum since then
 	ledgerSteps   uint64  // steps since then with a loss
 	ledgerSkips   uint64
+	figures       figures // of the step
 	chanceLoss    float64 // of a model that tells no sample from another; 0: the task does not say
 	checkpointed  uint64  // step of the newest checkpoint known; valid with hasCheckpoint
 	hasCheckpoint bool
@@ -223,6 +224,7 @@ func (t *trainer) awaitLedger(ctx context.Context) error {
 // oneStep runs the task's step and counts it. A step whose loss or gradient is not finite changes no state and is skipped, on all ranks.
 func (t *trainer) oneStep(ctx context.Context, batch *loaded) error {
 	t.ring.group.SetStep(t.Step)
+	t.figures = figures{}
 	metrics, err := t.task.Step(ctx, timedGroup{t.ring.group, t.watch}, t.Step, batch.own, t.update)
 	if err != nil && !errors.Is(err, task.ErrNotFinite) {
 		return err
@@ -241,6 +243,7 @@ func (t *trainer) oneStep(ctx context.Context, batch *loaded) error {
 		return nil
 	}
 	t.SkippedInRow = 0
+	t.figures.addTo(metrics)
 	t.LossSum += metrics["loss"]
 	t.LossSteps++
 	t.chanceLoss = metrics["chanceLoss"]
@@ -265,7 +268,10 @@ func (t *trainer) update(ctx context.Context, group string) error {
 	if err != nil {
 		return fmt.Errorf("sum the gradients of %s: %w", group, err)
 	}
-	g.optimizer.Step(total.Float32s(), g.schedule.At(g.learningRate, t.Step), t.Step-t.Skipped)
+	gradient, rate := total.Float32s(), g.schedule.At(g.learningRate, t.Step)
+	t.figures.before(g, gradient, rate)
+	g.optimizer.Step(gradient, rate, t.Step-t.Skipped)
+	t.figures.after(g)
 	return nil
 }
 
@@ -417,6 +423,9 @@ func (t *trainer) reportStep(metrics task.Metrics) {
 	counted.BankBytes.Set(float64(bank))
 	if metrics != nil {
 		counted.Loss.Set(metrics["loss"])
+		counted.GradientNorm.Set(metrics["gradientNorm"])
+		counted.ParameterNorm.Set(metrics["parameterNorm"])
+		counted.LearningRate.Set(metrics["learningRate"])
 	}
 	t.session.report.update(false, func(m *sslctlv1.HeartbeatRequest) {
 		m.Step = t.Step

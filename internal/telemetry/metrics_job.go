@@ -70,6 +70,18 @@ var (
 		Name: "sslctl_job_loss", Kind: Gauge, Process: workersOfJob,
 		Help: "Loss of the newest step, over the whole global batch.",
 	}
+	jobGradientNorm = Definition{
+		Name: "sslctl_job_gradient_norm", Kind: Gauge, Process: workersOfJob,
+		Help: "Euclidean norm of the newest step's gradient over all trained parameters, summed over the global batch, before it is clipped.",
+	}
+	jobParameterNorm = Definition{
+		Name: "sslctl_job_parameter_norm", Kind: Gauge, Process: workersOfJob,
+		Help: "Euclidean norm of all trained parameters after the newest step.",
+	}
+	jobLearningRate = Definition{
+		Name: "sslctl_job_learning_rate", Kind: Gauge, Process: workersOfJob,
+		Help: "Learning rate of the newest step.",
+	}
 	jobBankBytes = Definition{
 		Name: "sslctl_job_bank_bytes", Kind: Gauge, Unit: "bytes", Process: workersOfJob,
 		Help: "What this worker holds of the memory bank.",
@@ -123,7 +135,7 @@ var (
 )
 
 var jobDefinitions = []Definition{
-	jobStepSeconds, jobSteps, jobSkippedSteps, jobSamples, jobReplacedSamples, jobStep, jobLoss, jobBankBytes,
+	jobStepSeconds, jobSteps, jobSkippedSteps, jobSamples, jobReplacedSamples, jobStep, jobLoss, jobGradientNorm, jobParameterNorm, jobLearningRate, jobBankBytes,
 	ringSentBytes, ringReceivedBytes, ringResentBytes, ringWaitSeconds, ringRejectedFrames, ringReconnects,
 	checkpointSeconds, checkpointBytes, storeRetries, storeWaitSeconds, evaluationSeconds,
 }
@@ -184,6 +196,8 @@ type JobMetrics struct {
 	Steps, SkippedSteps                   prometheus.Counter
 	Samples, ReplacedSamples              prometheus.Counter
 	Step, Loss, BankBytes                 prometheus.Gauge
+	GradientNorm, ParameterNorm           prometheus.Gauge
+	LearningRate                          prometheus.Gauge
 	SentBytes, ReceivedBytes, ResentBytes prometheus.Counter
 	WaitSeconds, Reconnects               prometheus.Counter
 	RejectedFrames                        map[string]prometheus.Counter // by cause
@@ -206,6 +220,7 @@ func (v jobVecs) job(uid, name string) *JobMetrics {
 		StepSeconds: map[string]prometheus.Observer{}, Steps: counter(jobSteps), SkippedSteps: counter(jobSkippedSteps),
 		Samples: counter(jobSamples), ReplacedSamples: counter(jobReplacedSamples),
 		Step: gauge(jobStep), Loss: gauge(jobLoss), BankBytes: gauge(jobBankBytes),
+		GradientNorm: gauge(jobGradientNorm), ParameterNorm: gauge(jobParameterNorm), LearningRate: gauge(jobLearningRate),
 		SentBytes: counter(ringSentBytes), ReceivedBytes: counter(ringReceivedBytes), ResentBytes: counter(ringResentBytes),
 		WaitSeconds: counter(ringWaitSeconds), Reconnects: counter(ringReconnects), RejectedFrames: map[string]prometheus.Counter{},
 		CheckpointSeconds: map[string]prometheus.Observer{}, CheckpointBytes: map[string]prometheus.Counter{},

@@ -71,7 +71,7 @@ type Group interface {
 }
 
 // Metrics are figures of one step, the same on every rank: "loss" always, others by task. "chanceLoss" is the loss of a model to which all
-// samples look alike, where the loss should be below it.
+// samples look alike, where the loss should be below it. The trainer adds "gradientNorm", "parameterNorm" and "learningRate".
 type Metrics map[string]float64
 
 // Task is one objective with its state.
