@@ -30,6 +30,7 @@ test: tools lint race e2e k8s ## everything: format, vet, staticcheck, import la
 
 race: tools ## all package tests with the race detector
 	CGO_ENABLED=1 go test -race -timeout 20m $$(go list ./... | grep -v /test/)
+	go test ./test/fixtures
 	go test -run 'Allocat' ./pkg/simd ./pkg/nn ./pkg/objective ./pkg/optim # the race detector allocates, so allocations are counted without it
 
 e2e: tools bin/sslctl ## the tests with real processes, NATS and MinIO

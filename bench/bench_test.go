@@ -151,3 +151,16 @@ func answering(t *testing.T, line string) string {
 	}
 	return path
 }
+
+func TestPassedTests(t *testing.T) {
+	event := func(action, folder, test string) string {
+		return `{"Action":"` + action + `","Package":"github.com/sslctl/sslctl/` + folder + `","Test":"` + test + `"}` + "\n"
+	}
+	good := "what is not JSON\n" + event("run", "pkg/simd", "TestA") + event("pass", "pkg/simd", "TestA") + event("fail", "pkg/simd", "TestB")
+	if got := passedIn([]byte(good)); !got["pkg/simd TestA"] || got["pkg/simd TestB"] || got["pkg/nn TestA"] {
+		t.Errorf("passed: %v", got)
+	}
+	if got := passedIn([]byte(good + event("fail", "test/fixtures", "TestDefinitions"))); got["pkg/simd TestA"] {
+		t.Errorf("with wrong definitions: %v", got)
+	}
+}

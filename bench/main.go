@@ -42,6 +42,7 @@ var rows = []row{
 	{"h", (*bench).worker},
 	{"k", (*bench).rings},
 	{"l", (*bench).allocations},
+	{"m", (*bench).fixtures},
 }
 
 func main() {

@@ -4,13 +4,14 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
 // A fixture holds the operands, the result and the gradients of one convolution, computed by PyTorch in float64: images are NCHW and
 // weights OIHW there, and the bias is not ours.
 type fixture struct {
-	Params struct{ Stride, Pad int }
+	Params struct{ Stride, Pad, Groups int }
 	Inputs struct {
 		X, W, B, Upstream fixtureTensor
 	}
@@ -76,19 +77,41 @@ func TestConvAgainstPyTorch(t *testing.T) {
 	}
 }
 
+// A convolution in groups is one of its own for each group of channels.
 func (f fixture) check(t *testing.T) {
+	groups := max(f.Params.Groups, 1)
 	x, w := f.Inputs.X.Shape, f.Inputs.W.Shape
-	c := Conv{N: x[0], H: x[2], W: x[3], Cin: x[1], Cout: w[0], K: w[2], Stride: f.Params.Stride, Pad: f.Params.Pad}
-	wantY := f.Outputs.Y.reordered(imageOrder)
-	for i := range wantY {
-		wantY[i] -= f.Inputs.B.Data[i%c.Cout]
+	c := Conv{N: x[0], H: x[2], W: x[3], Cin: x[1] / groups, Cout: w[0] / groups, K: w[2], Stride: f.Params.Stride, Pad: f.Params.Pad}
+	for g := range groups {
+		inside, outside := [2]int{g * c.Cin, (g + 1) * c.Cin}, [2]int{g * c.Cout, (g + 1) * c.Cout}
+		wantY := f.Outputs.Y.part(1, outside).reordered(imageOrder)
+		for i := range wantY {
+			wantY[i] -= f.Inputs.B.Data[outside[0]+i%c.Cout]
+		}
+		images, dy := rounded(f.Inputs.X.part(1, inside).reordered(imageOrder)), rounded(f.Inputs.Upstream.part(1, outside).reordered(imageOrder))
+		weights := rounded(f.Inputs.W.part(0, outside).reordered(weightOrder))
+		y, dx, dw := make([]float32, len(dy)), make([]float32, len(images)), make([]float32, len(weights))
+		c.Forward(y, images, weights)
+		c.BackwardData(dx, dy, weights)
+		c.BackwardWeights(dw, dy, images)
+		wantClose(t, "y", y, wantY, 1e-6)
+		wantClose(t, "dx", dx, f.Grads.X.part(1, inside).reordered(imageOrder), 1e-6)
+		wantClose(t, "dw", dw, f.Grads.W.part(0, outside).reordered(weightOrder), 1e-6)
 	}
-	images, weights, dy := rounded(f.Inputs.X.reordered(imageOrder)), rounded(f.Inputs.W.reordered(weightOrder)), rounded(f.Inputs.Upstream.reordered(imageOrder))
-	y, dx, dw := make([]float32, len(dy)), make([]float32, len(images)), make([]float32, len(weights))
-	c.Forward(y, images, weights)
-	c.BackwardData(dx, dy, weights)
-	c.BackwardWeights(dw, dy, images)
-	wantClose(t, "y", y, wantY, 1e-6)
-	wantClose(t, "dx", dx, f.Grads.X.reordered(imageOrder), 1e-6)
-	wantClose(t, "dw", dw, f.Grads.W.reordered(weightOrder), 1e-6)
+}
+
+// part returns a run of indices of axis 0 or 1.
+func (t fixtureTensor) part(axis int, run [2]int) fixtureTensor {
+	outer, inner := 1, len(t.Data)
+	for _, n := range t.Shape[:axis] {
+		outer, inner = outer*n, inner/n
+	}
+	inner /= t.Shape[axis]
+	shape := slices.Clone(t.Shape)
+	shape[axis] = run[1] - run[0]
+	var data []float64
+	for o := range outer {
+		data = append(data, t.Data[(o*t.Shape[axis]+run[0])*inner:(o*t.Shape[axis]+run[1])*inner]...)
+	}
+	return fixtureTensor{shape, data}
 }
