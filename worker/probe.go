@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sslctl/sslctl/internal/telemetry"
+	"github.com/sslctl/sslctl/pkg/task"
 )
 
 // Probe is what a few steps have shown that the worker with most virtual ranks ran alone, on real samples and without a network.
@@ -69,14 +70,16 @@ func (e *Estimate) probe(ctx context.Context, s *session, src *source, b *built,
 }
 
 // applies is the update that a task asks for in a step of the probe.
-func (b *built) applies(group *mirror, step uint64) func(context.Context, string) error {
-	return func(ctx context.Context, name string) error {
-		g := b.state.group(name)
-		total, err := group.Sum(ctx, g.parameters.Grads)
-		if err != nil {
-			return err
+func (b *built) applies(group *mirror, step uint64) task.Update {
+	return func(ctx context.Context, names ...string) error {
+		for _, name := range names {
+			g := b.state.group(name)
+			total, err := group.Sum(ctx, g.parameters.Grads)
+			if err != nil {
+				return err
+			}
+			g.optimizer.Step(total.Float32s(), g.schedule.At(g.learningRate, step), step)
 		}
-		g.optimizer.Step(total.Float32s(), g.schedule.At(g.learningRate, step), step)
 		return nil
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/sslctl/sslctl/pkg/task"
 	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
 	"go.uber.org/zap"
+	"gorgonia.org/tensor"
 )
 
 // progress is what a checkpoint keeps beside the tensors: where the run is, and figures that a resumed run goes on with.
@@ -254,25 +255,37 @@ func (t *trainer) oneStep(ctx context.Context, batch *loaded) error {
 	return nil
 }
 
-// update sums a parameter group's gradients over all virtual ranks and applies the optimizer.
-func (t *trainer) update(ctx context.Context, group string) error {
+// update sums the gradients of parameter groups over all virtual ranks and then applies their optimizers: no parameter and no slot of an
+// optimizer moves before all sums are known to be finite.
+func (t *trainer) update(ctx context.Context, groups ...string) error {
 	defer t.watch.enter(t.watch.enter(telemetry.PhaseUpdate))
-	g := t.state.group(group)
+	totals := make([]*tensor.Dense, len(groups))
+	for i, name := range groups {
+		total, err := t.sumGradients(ctx, t.state.group(name))
+		if err != nil {
+			return fmt.Errorf("sum the gradients of %s: %w", name, err)
+		}
+		totals[i] = total
+	}
+	for i, name := range groups {
+		g := t.state.group(name)
+		gradient, rate := totals[i].Float32s(), g.schedule.At(g.learningRate, t.Step)
+		t.figures.before(g, gradient, rate)
+		g.optimizer.Step(gradient, rate, t.Step-t.Skipped)
+		t.figures.after(g)
+	}
+	return nil
+}
+
+// sumGradients adds up what the virtual ranks have of a group's gradient.
+func (t *trainer) sumGradients(ctx context.Context, g trainedGroup) (*tensor.Dense, error) {
 	lo, _ := t.ring.group.Owned()
 	if hook := t.session.agent.config.Hooks.Gradient; hook != nil {
 		for i, gradient := range g.parameters.Grads {
 			hook(t.Step, lo+i, gradient.Float32s())
 		}
 	}
-	total, err := timedGroup{t.ring.group, t.watch}.Sum(ctx, g.parameters.Grads)
-	if err != nil {
-		return fmt.Errorf("sum the gradients of %s: %w", group, err)
-	}
-	gradient, rate := total.Float32s(), g.schedule.At(g.learningRate, t.Step)
-	t.figures.before(g, gradient, rate)
-	g.optimizer.Step(gradient, rate, t.Step-t.Skipped)
-	t.figures.after(g)
-	return nil
+	return timedGroup{t.ring.group, t.watch}.Sum(ctx, g.parameters.Grads)
 }
 
 // afterStep does what is due at this step: epoch, ledger, checkpoint, evaluation.

@@ -26,7 +26,7 @@ type scripted struct {
 	step func() (task.Metrics, error)
 }
 
-func (s *scripted) Step(context.Context, task.Group, uint64, []task.Batch, func(context.Context, string) error) (task.Metrics, error) {
+func (s *scripted) Step(context.Context, task.Group, uint64, []task.Batch, task.Update) (task.Metrics, error) {
 	return s.step()
 }
 func (s *scripted) BankBytes() uint64 { return 5 }

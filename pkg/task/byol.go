@@ -37,7 +37,7 @@ func (t *byol) Restored() error           { return nil }
 func (t *byol) Snapshot() Encoder         { return t.query.snapshot() }
 func (t *byol) BankBytes() uint64         { return 0 }
 
-func (t *byol) Step(ctx context.Context, g Group, step uint64, own []Batch, update func(context.Context, string) error) (Metrics, error) {
+func (t *byol) Step(ctx context.Context, g Group, step uint64, own []Batch, update Update) (Metrics, error) {
 	t.env.enter(PhaseForward)
 	simd.Parallel(len(own), func(i int) {
 		images := t.views[i].of(own[i])

@@ -92,7 +92,7 @@ func (t *columns) view(of []float32, view int) []float32 {
 }
 
 // finish takes the gradients that gradient writes for one view of an owned virtual rank, (n, d), to the parameters, and updates them.
-func (t *columns) finish(ctx context.Context, g Group, update func(context.Context, string) error, gradient func(i, view int, dz []float32)) error {
+func (t *columns) finish(ctx context.Context, g Group, update Update, gradient func(i, view int, dz []float32)) error {
 	t.env.enter(PhaseBackward)
 	simd.Parallel(t.env.owned(), func(i int) {
 		for view := range 2 {

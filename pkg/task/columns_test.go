@@ -23,7 +23,7 @@ func TestEmbeddingsAreComparedAroundTheirMean(t *testing.T) {
 		}
 		before := meanCosine(t, m, own[0])
 		for step := range uint64(80) {
-			if _, err := m.Step(context.Background(), alone{testRanks}, step, own, func(context.Context, string) error { return nil }); err != nil {
+			if _, err := m.Step(context.Background(), alone{testRanks}, step, own, func(context.Context, ...string) error { return nil }); err != nil {
 				t.Fatal(err)
 			}
 		}

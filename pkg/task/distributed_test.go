@@ -102,7 +102,7 @@ func trainOn(ctx context.Context, c task.Config, ring *allreduce.Group, l leg, o
 	trained := made.Trained()[0]
 	for step := l.from; step < l.to; step++ {
 		ring.SetStep(step)
-		metrics, err := made.Step(ctx, ring, step, views(step, lo, hi), func(ctx context.Context, _ string) error {
+		metrics, err := made.Step(ctx, ring, step, views(step, lo, hi), func(ctx context.Context, _ ...string) error {
 			total, err := ring.Sum(ctx, trained.Grads)
 			if err != nil {
 				return err

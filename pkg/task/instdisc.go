@@ -133,7 +133,7 @@ func (t *instdisc) Initialize(ctx context.Context, pass Pass) error {
 }
 
 // Step contrasts the embeddings with the slots as they were, and moves the slots after the update.
-func (t *instdisc) Step(ctx context.Context, g Group, step uint64, own []Batch, update func(context.Context, string) error) (Metrics, error) {
+func (t *instdisc) Step(ctx context.Context, g Group, step uint64, own []Batch, update Update) (Metrics, error) {
 	t.env.enter(PhaseForward)
 	simd.Parallel(len(own), func(i int) { t.encoder.forward(i, own[i].Fields["view1"]) })
 	rows, err := gather(ctx, g, t.env, t.width, t.encoder.unit)

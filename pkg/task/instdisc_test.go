@@ -157,7 +157,7 @@ func trainInstances(t *testing.T, loss string, workers int, first, last uint64, 
 					copy(model.Params().Data, trained.Parameters.Data)
 					out.models = append(out.models, model)
 				}
-				metrics, err := made.Step(ctx, ring, step, instanceBatches(step, lo, hi), func(ctx context.Context, _ string) error {
+				metrics, err := made.Step(ctx, ring, step, instanceBatches(step, lo, hi), func(ctx context.Context, _ ...string) error {
 					total, err := ring.Sum(ctx, trained.Grads)
 					if err != nil {
 						return err
@@ -442,14 +442,14 @@ func TestASkippedStepLeavesTheSlotsAlone(t *testing.T) {
 		if _, err := made.Step(t.Context(), ring, 0, poisoned, nil); !errors.Is(err, task.ErrNotFinite) {
 			t.Errorf("%s: a NaN in a view gave %v, want ErrNotFinite", loss, err)
 		}
-		overflow := func(context.Context, string) error { return task.ErrNotFinite }
+		overflow := func(context.Context, ...string) error { return task.ErrNotFinite }
 		if _, err := made.Step(t.Context(), ring, 0, instanceBatches(0, 0, instanceRanks), overflow); !errors.Is(err, task.ErrNotFinite) {
 			t.Errorf("%s: a gradient that is not finite gave %v", loss, err)
 		}
 		if state() != before {
 			t.Errorf("%s: the state has changed", loss)
 		}
-		if _, err := made.Step(t.Context(), ring, 0, instanceBatches(0, 0, instanceRanks), func(context.Context, string) error { return nil }); err != nil {
+		if _, err := made.Step(t.Context(), ring, 0, instanceBatches(0, 0, instanceRanks), func(context.Context, ...string) error { return nil }); err != nil {
 			t.Error(err)
 		}
 		if state() == before {
@@ -466,7 +466,7 @@ func TestAnInstanceStepNamesItsPhases(t *testing.T) {
 		t.Fatal(err)
 	}
 	ring := aloneRing(t)
-	if _, err := made.Step(t.Context(), ring, 0, instanceBatches(0, 0, instanceRanks), func(context.Context, string) error { return nil }); err != nil {
+	if _, err := made.Step(t.Context(), ring, 0, instanceBatches(0, 0, instanceRanks), func(context.Context, ...string) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if want := []string{task.PhaseForward, task.PhaseBank, task.PhaseBackward, task.PhaseBank}; !slices.Equal(phases, want) {

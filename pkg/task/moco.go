@@ -79,7 +79,7 @@ func (t *moco) BankBytes() uint64 {
 
 // Step is the sharded form of MoCo's Algorithm 1. The momentum update stands at the end of a step rather than at the start of the
 // next one, which is the same sequence, so that a skipped step changes nothing.
-func (t *moco) Step(ctx context.Context, g Group, step uint64, own []Batch, update func(context.Context, string) error) (Metrics, error) {
+func (t *moco) Step(ctx context.Context, g Group, step uint64, own []Batch, update Update) (Metrics, error) {
 	t.env.enter(PhaseForward)
 	t.embed(step, own)
 	rows, err := gather(ctx, g, t.env, t.width, t.query.unit, t.key.unit)

@@ -20,7 +20,7 @@ func newTestMoCo(t *testing.T, groups int) *moco {
 func TestTheBankHoldsTheNewestKeysAndTheirOrigin(t *testing.T) {
 	m := newTestMoCo(t, 1)
 	for step := range uint64(3) {
-		if _, err := m.Step(context.Background(), alone{testRanks}, step, testBatches(step), func(context.Context, string) error { return nil }); err != nil {
+		if _, err := m.Step(context.Background(), alone{testRanks}, step, testBatches(step), func(context.Context, ...string) error { return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -49,7 +49,7 @@ func (t *mocov3) Restored() error           { return nil }
 func (t *mocov3) Snapshot() Encoder         { return t.query.snapshot() }
 func (t *mocov3) BankBytes() uint64         { return 0 }
 
-func (t *mocov3) Step(ctx context.Context, g Group, step uint64, own []Batch, update func(context.Context, string) error) (Metrics, error) {
+func (t *mocov3) Step(ctx context.Context, g Group, step uint64, own []Batch, update Update) (Metrics, error) {
 	t.env.enter(PhaseForward)
 	simd.Parallel(len(own), func(i int) {
 		images := t.views[i].of(own[i])

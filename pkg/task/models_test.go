@@ -88,7 +88,7 @@ func trainModelOn(ctx context.Context, m *nn.Model, ring *allreduce.Group) error
 	trained := made.Trained()[0]
 	for step := range uint64(2) {
 		ring.SetStep(step)
-		if _, err := made.Step(ctx, ring, step, modelViews(step, lo, hi), func(ctx context.Context, _ string) error {
+		if _, err := made.Step(ctx, ring, step, modelViews(step, lo, hi), func(ctx context.Context, _ ...string) error {
 			total, err := ring.Sum(ctx, trained.Grads)
 			if err != nil {
 				return err

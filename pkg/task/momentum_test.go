@@ -35,7 +35,7 @@ func TestTheKeyEncoderFollowsByTheScheduledShare(t *testing.T) {
 			at := made.Trained()[0].Parameters.Params[0].Offset
 			want := float64(key[at])
 			for step := range uint64(steps) {
-				_, err := made.Step(context.Background(), alone{testRanks}, step, testBatches(step), func(context.Context, string) error {
+				_, err := made.Step(context.Background(), alone{testRanks}, step, testBatches(step), func(context.Context, ...string) error {
 					for i := range query {
 						query[i]++
 					}

@@ -41,7 +41,7 @@ func (t *simclr) Restored() error           { return nil }
 func (t *simclr) Snapshot() Encoder         { return t.encoder.snapshot() }
 func (t *simclr) BankBytes() uint64         { return 0 }
 
-func (t *simclr) Step(ctx context.Context, g Group, step uint64, own []Batch, update func(context.Context, string) error) (Metrics, error) {
+func (t *simclr) Step(ctx context.Context, g Group, step uint64, own []Batch, update Update) (Metrics, error) {
 	t.env.enter(PhaseForward)
 	simd.Parallel(len(own), func(i int) { t.encoder.forward(i, t.views[i].of(own[i])) })
 	figures, err := t.contrast(ctx, g)

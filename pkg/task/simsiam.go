@@ -39,7 +39,7 @@ func (t *simsiam) Restored() error           { return nil }
 func (t *simsiam) Snapshot() Encoder         { return t.query.snapshot() }
 func (t *simsiam) BankBytes() uint64         { return 0 }
 
-func (t *simsiam) Step(ctx context.Context, g Group, step uint64, own []Batch, update func(context.Context, string) error) (Metrics, error) {
+func (t *simsiam) Step(ctx context.Context, g Group, step uint64, own []Batch, update Update) (Metrics, error) {
 	t.env.enter(PhaseForward)
 	simd.Parallel(len(own), func(i int) {
 		t.query.forward(i, t.views[i].of(own[i]))

@@ -21,7 +21,7 @@ func TestStepAgainstTheDefinition(t *testing.T) {
 	every(t, func(t *testing.T, c Config) {
 		m, twin, own := newTest(t, c), newTest(t, c), testBatches(0)
 		var got []float64
-		metrics, err := m.Step(context.Background(), alone{testRanks}, 0, own, func(context.Context, string) error {
+		metrics, err := m.Step(context.Background(), alone{testRanks}, 0, own, func(context.Context, ...string) error {
 			trained := m.Trained()[0]
 			got = make([]float64, len(trained.Parameters.Data))
 			for _, g := range trained.Grads {
@@ -54,7 +54,7 @@ func TestStepAgainstTheDefinition(t *testing.T) {
 func TestASkippedStepChangesNothing(t *testing.T) {
 	every(t, func(t *testing.T, c Config) {
 		m := newTest(t, c)
-		step := func(own []Batch, update func(context.Context, string) error) error {
+		step := func(own []Batch, update Update) error {
 			_, err := m.Step(context.Background(), alone{testRanks}, 1, own, update)
 			return err
 		}
@@ -69,13 +69,13 @@ func TestASkippedStepChangesNothing(t *testing.T) {
 				}
 			}
 		}
-		if err := step(testBatches(1), func(context.Context, string) error { return ErrNotFinite }); !errors.Is(err, ErrNotFinite) {
+		if err := step(testBatches(1), func(context.Context, ...string) error { return ErrNotFinite }); !errors.Is(err, ErrNotFinite) {
 			t.Fatalf("a gradient that is not finite gave %v", err)
 		}
 		if bits(t, m) != before {
 			t.Error("the state has changed")
 		}
-		if err := step(testBatches(1), func(context.Context, string) error { return nil }); err != nil {
+		if err := step(testBatches(1), func(context.Context, ...string) error { return nil }); err != nil {
 			t.Fatal(err)
 		}
 		if bits(t, m) == before {
@@ -106,7 +106,7 @@ func TestAStepNamesItsPhases(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := m.Step(context.Background(), alone{testRanks}, 0, testBatches(0), func(context.Context, string) error { return nil }); err != nil {
+		if _, err := m.Step(context.Background(), alone{testRanks}, 0, testBatches(0), func(context.Context, ...string) error { return nil }); err != nil {
 			t.Fatal(err)
 		}
 		forward, backward := slices.Index(phases, PhaseForward), slices.Index(phases, PhaseBackward)
@@ -121,7 +121,7 @@ func TestTheSpreadTellsACollapse(t *testing.T) {
 	for _, name := range []string{"byol", "simsiam"} {
 		spread := func(own []Batch) float64 {
 			m := newTest(t, Config{Name: name, Momentum: 0.9})
-			metrics, err := m.Step(context.Background(), alone{testRanks}, 0, own, func(context.Context, string) error { return nil })
+			metrics, err := m.Step(context.Background(), alone{testRanks}, 0, own, func(context.Context, ...string) error { return nil })
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -146,7 +146,7 @@ func TestSimCLRsFormsDiffer(t *testing.T) {
 		if c.Name != "simclr" {
 			continue
 		}
-		metrics, err := newTest(t, c).Step(context.Background(), alone{testRanks}, 0, testBatches(0), func(context.Context, string) error { return nil })
+		metrics, err := newTest(t, c).Step(context.Background(), alone{testRanks}, 0, testBatches(0), func(context.Context, ...string) error { return nil })
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -74,16 +74,20 @@ type Group interface {
 // samples look alike, where the loss should be below it. The trainer adds "gradientNorm", "parameterNorm" and "learningRate".
 type Metrics map[string]float64
 
+// Update sums the Grads of some parameter groups over all virtual ranks and moves their Parameters by their optimizers: those of all
+// groups or, where any of it fails or is not finite, none.
+type Update func(ctx context.Context, groups ...string) error
+
 // Task is one objective with its state.
 type Task interface {
 	// State lists every tensor that a checkpoint must hold, in a fixed order; optimizer slots are the trainer's. The Values are live.
 	State() []Var
 	// Trained lists the parameter groups.
 	Trained() []ParameterGroup
-	// Step runs one step on the micro-batches of the owned virtual ranks (in order). It calls update once for each parameter group when
-	// the group's Grads are complete: update sums them over all virtual ranks and applies the optimizer to Values. Step changes no state
-	// before every update has returned nil, so a step that ends in ErrNotFinite has left the state as it was.
-	Step(ctx context.Context, g Group, step uint64, own []Batch, update func(ctx context.Context, group string) error) (Metrics, error)
+	// Step runs one step on the micro-batches of the owned virtual ranks (in order). It calls update once, with all of its parameter groups,
+	// when their Grads are complete, and changes no state before update has returned nil, so a step that ends in ErrNotFinite has left the
+	// state as it was.
+	Step(ctx context.Context, g Group, step uint64, own []Batch, update Update) (Metrics, error)
 	// Snapshot copies what evaluation and export need. It stays valid while training goes on.
 	Snapshot() Encoder
 	// Restored is called once after State's Values were overwritten from a checkpoint or a peer.

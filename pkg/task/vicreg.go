@@ -36,7 +36,7 @@ func newVICReg(c Config, e Environment) (Task, error) {
 	return t, nil
 }
 
-func (t *vicreg) Step(ctx context.Context, g Group, step uint64, own []Batch, update func(context.Context, string) error) (Metrics, error) {
+func (t *vicreg) Step(ctx context.Context, g Group, step uint64, own []Batch, update Update) (Metrics, error) {
 	if err := t.forward(ctx, g, own); err != nil {
 		return nil, err
 	}
