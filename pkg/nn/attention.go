@@ -6,74 +6,87 @@ import (
 	"github.com/sslctl/sslctl/pkg/simd"
 )
 
-// attention is the inner part of multi-head self-attention: from queries, keys and values (tokens, 3·width) of each sample, the heads' side by side
-// in each of the three, to softmax(q·kᵀ/√d)·v (tokens, width), d = width/heads, head by head (Vaswani et al., "Attention is all you need",
-// 2017). The linear layers before and after it are layers of their own. Samples are computed side by side.
+// attention is multi-head self-attention without the projection behind it: a linear layer makes queries, keys and values (tokens, 3·width) of each
+// sample, the heads' side by side in each of the three, and the result is softmax(q·kᵀ/√d)·v (tokens, width), d = width/heads, head by head
+// (Vaswani et al., "Attention is all you need", 2017). Samples are computed side by side.
 type attention struct {
 	tokens, width, heads int
 	scale                float32
+	qkv                  *linear
 
-	qkv, y   []float32 // input; output
+	bias     []float32
+	y        []float32
 	share    []float32 // (n, heads, tokens, tokens): the softmax
-	dy       []float32
-	dqkv     []float32
-	dShare   []float32 // (n, tokens, tokens): of one head at a time
+	dy, dqkv []float32
+	dShare   []float32 // as share
 	attend   func(sample int)
 	backOver func(sample int)
 }
 
-func newAttention(tokens, width, heads int) *attention {
-	l := &attention{tokens: tokens, width: width, heads: heads, scale: float32(1 / math.Sqrt(float64(width/heads)))}
+func newAttention(qkv *linear, tokens, width, heads int) *attention {
+	l := &attention{tokens: tokens, width: width, heads: heads, scale: float32(1 / math.Sqrt(float64(width/heads))), qkv: qkv}
 	l.attend, l.backOver = l.forwardSample, l.backwardSample
 	return l
 }
 
 func (l *attention) forward(p *pass, x []float32) []float32 {
-	l.qkv = x
+	l.qkv.product(p, x)
+	l.bias = l.qkv.bias.of(p.params)
 	grow(&l.y, p.n*l.tokens*l.width)
 	grow(&l.share, p.n*l.heads*l.tokens*l.tokens)
 	simd.Parallel(p.n, l.attend)
 	return l.y
 }
 
-func (l *attention) backward(p *pass, dy []float32, _ bool) []float32 {
+func (l *attention) backward(p *pass, dy []float32, input bool) []float32 {
 	l.dy = dy
-	l.dqkv, l.dShare = p.borrow(len(l.qkv)), p.borrow(p.n*l.tokens*l.tokens)
+	l.dqkv, l.dShare = p.borrow(len(l.qkv.y)), p.borrow(len(l.share))
 	simd.Parallel(p.n, l.backOver)
 	p.giveBack(l.dShare)
-	return l.dqkv
+	dx := l.qkv.backward(p, l.dqkv, input)
+	p.giveBack(l.dqkv)
+	return dx
 }
 
-// sample returns the part of data, with width values a token, that belongs to one sample.
-func (l *attention) sample(data []float32, width, i int) []float32 {
-	return data[i*l.tokens*width : (i+1)*l.tokens*width]
+// packed is one of queries, keys and values, or their gradients, in a sample: part 0, 1 or 2 of each token's.
+func (l *attention) packed(data []float32, sample, part int) simd.Matrices {
+	row := 3 * l.width
+	return simd.Matrices{Data: data[sample*l.tokens*row+part*l.width:], LD: row, Inner: l.width / l.heads}
+}
+
+// merged is a sample's result, or its gradient.
+func (l *attention) merged(data []float32, sample int) simd.Matrices {
+	return simd.Matrices{Data: data[sample*l.tokens*l.width:], LD: l.width, Inner: l.width / l.heads}
+}
+
+// square is a sample's softmax, or its gradient.
+func (l *attention) square(data []float32, sample int) (rows []float32, heads simd.Matrices) {
+	size := l.tokens * l.tokens
+	rows = data[sample*l.heads*size : (sample+1)*l.heads*size]
+	return rows, simd.Matrices{Data: rows, LD: l.tokens, Inner: size}
 }
 
 func (l *attention) forwardSample(i int) {
 	t, d, row := l.tokens, l.width/l.heads, 3*l.width
-	qkv, y := l.sample(l.qkv, row, i), l.sample(l.y, l.width, i)
-	for h := range l.heads {
-		q, k, v := qkv[h*d:], qkv[l.width+h*d:], qkv[2*l.width+h*d:]
-		share := l.share[(i*l.heads+h)*t*t:][:t*t]
-		simd.Gemm(false, true, t, t, d, l.scale, q, row, k, row, 0, share, t)
-		simd.Softmax(share, t, t)
-		simd.Gemm(false, false, t, d, t, 1, share, t, v, row, 0, y[h*d:], l.width)
-	}
+	simd.AddRow(l.qkv.y[i*t*row:(i+1)*t*row], l.bias, t, row)
+	q, k, v := l.packed(l.qkv.y, i, 0), l.packed(l.qkv.y, i, 1), l.packed(l.qkv.y, i, 2)
+	rows, share := l.square(l.share, i)
+	simd.GemmBatch(1, l.heads, false, true, t, t, d, l.scale, q, k, 0, share)
+	simd.Softmax(rows, l.heads*t, t)
+	simd.GemmBatch(1, l.heads, false, false, t, d, t, 1, share, v, 0, l.merged(l.y, i))
 }
 
 // backwardSample uses, with P the softmax and S its input: ∂v = Pᵀ·∂y, ∂P = ∂y·vᵀ, ∂q = ∂S·k/√d, ∂k = ∂Sᵀ·q/√d.
 func (l *attention) backwardSample(i int) {
-	t, d, row := l.tokens, l.width/l.heads, 3*l.width
-	qkv, dqkv, dy := l.sample(l.qkv, row, i), l.sample(l.dqkv, row, i), l.sample(l.dy, l.width, i)
-	dShare := l.dShare[i*t*t:][:t*t]
-	for h := range l.heads {
-		q, k, v := qkv[h*d:], qkv[l.width+h*d:], qkv[2*l.width+h*d:]
-		dq, dk, dv := dqkv[h*d:], dqkv[l.width+h*d:], dqkv[2*l.width+h*d:]
-		share := l.share[(i*l.heads+h)*t*t:][:t*t]
-		simd.Gemm(true, false, t, d, t, 1, share, t, dy[h*d:], l.width, 0, dv, row)
-		simd.Gemm(false, true, t, t, d, 1, dy[h*d:], l.width, v, row, 0, dShare, t)
-		simd.SoftmaxBackward(dShare, share, t, t)
-		simd.Gemm(false, false, t, d, t, l.scale, dShare, t, k, row, 0, dq, row)
-		simd.Gemm(true, false, t, d, t, l.scale, dShare, t, q, row, 0, dk, row)
-	}
+	t, d := l.tokens, l.width/l.heads
+	q, k, v := l.packed(l.qkv.y, i, 0), l.packed(l.qkv.y, i, 1), l.packed(l.qkv.y, i, 2)
+	dq, dk, dv := l.packed(l.dqkv, i, 0), l.packed(l.dqkv, i, 1), l.packed(l.dqkv, i, 2)
+	dy := l.merged(l.dy, i)
+	rows, share := l.square(l.share, i)
+	dRows, dShare := l.square(l.dShare, i)
+	simd.GemmBatch(1, l.heads, true, false, t, d, t, 1, share, dy, 0, dv)
+	simd.GemmBatch(1, l.heads, false, true, t, t, d, 1, dy, v, 0, dShare)
+	simd.SoftmaxBackward(dRows, rows, l.heads*t, t)
+	simd.GemmBatch(1, l.heads, false, false, t, d, t, l.scale, dShare, k, 0, dq)
+	simd.GemmBatch(1, l.heads, true, false, t, d, t, l.scale, dShare, q, 0, dk)
 }

@@ -29,22 +29,34 @@ func (b *builder) perToken(name string, tokens, in, out int) *linear {
 }
 
 func (l *linear) forward(p *pass, x []float32) []float32 {
-	l.x = x
-	n := p.n * l.rows
-	y := grow(&l.y, n*l.out)
-	simd.Gemm(false, true, n, l.out, l.in, 1, x, l.in, l.weight.of(p.params), l.in, 0, y, l.out)
+	y := l.product(p, x)
 	if l.bias.len > 0 {
-		simd.AddRow(y, l.bias.of(p.params), n, l.out)
+		simd.AddRow(y, l.bias.of(p.params), p.n*l.rows, l.out)
 	}
 	return y
 }
 
+// product is x·Wᵀ, for those who add the bias with what comes next.
+func (l *linear) product(p *pass, x []float32) []float32 {
+	l.x = x
+	n := p.n * l.rows
+	y := grow(&l.y, n*l.out)
+	simd.Gemm(false, true, n, l.out, l.in, 1, x, l.in, l.weight.of(p.params), l.in, 0, y, l.out)
+	return y
+}
+
+// backward leaves dy as it is.
 func (l *linear) backward(p *pass, dy []float32, input bool) []float32 {
+	if l.bias.len > 0 {
+		simd.ColumnSum(l.bias.of(p.grad), dy, p.n*l.rows, l.out)
+	}
+	return l.productBackward(p, dy, input)
+}
+
+// productBackward is backward without the bias.
+func (l *linear) productBackward(p *pass, dy []float32, input bool) []float32 {
 	n := p.n * l.rows
 	simd.Gemm(true, false, l.out, l.in, n, 1, dy, l.out, l.x, l.in, 0, l.weight.of(p.grad), l.in)
-	if l.bias.len > 0 {
-		simd.ColumnSum(l.bias.of(p.grad), dy, n, l.out)
-	}
 	if !input {
 		return nil
 	}

@@ -48,19 +48,17 @@ func (v visionTransformer) build(b *builder, o Options) (sequence, int) {
 		name := fmt.Sprintf("blocks.%d.", i)
 		s = append(s,
 			b.boundary(),
-			&residual{branch: sequence{
-				b.layerNorm(name+"norm1", tokens, v.width),
-				b.perToken(name+"attn.qkv", tokens, v.width, 3*v.width),
-				newAttention(tokens, v.width, v.heads),
-				b.perToken(name+"attn.proj", tokens, v.width, v.width),
-			}},
+			&residual{
+				norm:  b.layerNorm(name+"norm1", tokens, v.width),
+				inner: sequence{newAttention(b.perToken(name+"attn.qkv", tokens, v.width, 3*v.width), tokens, v.width, v.heads)},
+				last:  b.perToken(name+"attn.proj", tokens, v.width, v.width),
+			},
 			b.boundary(),
-			&residual{branch: sequence{
-				b.layerNorm(name+"norm2", tokens, v.width),
-				b.perToken(name+"mlp.fc1", tokens, v.width, mlpFactor*v.width),
-				&gelu{},
-				b.perToken(name+"mlp.fc2", tokens, mlpFactor*v.width, v.width),
-			}})
+			&residual{
+				norm:  b.layerNorm(name+"norm2", tokens, v.width),
+				inner: sequence{&linearGELU{linear: b.perToken(name+"mlp.fc1", tokens, v.width, mlpFactor*v.width)}},
+				last:  b.perToken(name+"mlp.fc2", tokens, mlpFactor*v.width, v.width),
+			})
 	}
 	// The norm works token by token: the one that leaves is enough.
 	return append(s, b.boundary(), &classToken{tokens: tokens, width: v.width}, b.layerNorm("norm", 1, v.width)), v.width

@@ -12,8 +12,8 @@ func wantMatrix(op, name string, s []float32, rows, cols int) {
 func ColumnSum(dst, x []float32, rows, cols int) {
 	wantMatrix("ColumnSum", "x", x, rows, cols)
 	wantLen("ColumnSum", "dst", dst, cols)
-	Columns{1, rows, cols}.sumOne(dst, [3][]float32{x}, [4][]float32{}, func(b columnsBlock) {
-		clear(b.sums[0])
+	Columns{1, rows, cols}.sumOne(dst, [4][]float32{x}, [4][]float32{}, func(b columnsBlock) {
+		b.clearSums()
 		columnSumBlock(b.sums[0], b.mats[0], b.rows, b.cols)
 	})
 }
@@ -23,8 +23,8 @@ func ColumnSqDev(dst, x, mean []float32, rows, cols int) {
 	wantMatrix("ColumnSqDev", "x", x, rows, cols)
 	wantLen("ColumnSqDev", "dst", dst, cols)
 	wantLen("ColumnSqDev", "mean", mean, cols)
-	Columns{1, rows, cols}.sumOne(dst, [3][]float32{x}, [4][]float32{mean}, func(b columnsBlock) {
-		clear(b.sums[0])
+	Columns{1, rows, cols}.sumOne(dst, [4][]float32{x}, [4][]float32{mean}, func(b columnsBlock) {
+		b.clearSums()
 		columnSqDevBlock(b.sums[0], b.mats[0], b.vals[0], b.rows, b.cols)
 	})
 }
@@ -34,8 +34,8 @@ func ColumnDot(dst, x, y []float32, rows, cols int) {
 	wantMatrix("ColumnDot", "x", x, rows, cols)
 	wantMatrix("ColumnDot", "y", y, rows, cols)
 	wantLen("ColumnDot", "dst", dst, cols)
-	Columns{1, rows, cols}.sumOne(dst, [3][]float32{x, y}, [4][]float32{}, func(b columnsBlock) {
-		clear(b.sums[0])
+	Columns{1, rows, cols}.sumOne(dst, [4][]float32{x, y}, [4][]float32{}, func(b columnsBlock) {
+		b.clearSums()
 		columnDotBlock(b.sums[0], b.mats[0], b.mats[1], b.rows, b.cols)
 	})
 }
@@ -47,8 +47,8 @@ func ColumnDotDev(dst, x, y, mean []float32, rows, cols int) {
 	wantMatrix("ColumnDotDev", "y", y, rows, cols)
 	wantLen("ColumnDotDev", "dst", dst, cols)
 	wantLen("ColumnDotDev", "mean", mean, cols)
-	Columns{1, rows, cols}.sumOne(dst, [3][]float32{x, y}, [4][]float32{mean}, func(b columnsBlock) {
-		clear(b.sums[0])
+	Columns{1, rows, cols}.sumOne(dst, [4][]float32{x, y}, [4][]float32{mean}, func(b columnsBlock) {
+		b.clearSums()
 		columnDotDevBlock(b.sums[0], b.mats[0], b.mats[1], b.vals[0], b.rows, b.cols)
 	})
 }
@@ -68,7 +68,7 @@ func Affine2(dst, x, y, a, b, c []float32, rows, cols int) {
 func AddRow(x, row []float32, rows, cols int) {
 	wantMatrix("AddRow", "x", x, rows, cols)
 	wantLen("AddRow", "row", row, cols)
-	Columns{1, rows, cols}.each([3][]float32{x}, [4][]float32{row}, func(b columnsBlock) {
+	Columns{1, rows, cols}.each([4][]float32{x}, [4][]float32{row}, func(b columnsBlock) {
 		addRow(b.mats[0], b.vals[0], b.rows, b.cols)
 	})
 }

@@ -28,7 +28,7 @@ func (c Columns) Moments(mean, sqDev, x []float32) {
 	c.wantRows("Moments", mean, sqDev)
 	r := columnsRuns.Get().(*columnsRun)
 	defer r.release()
-	r.run(c, 2, [3][]float32{x}, [4][]float32{}, func(b columnsBlock) {
+	r.run(c, 2, [4][]float32{x}, [4][]float32{}, func(b columnsBlock) {
 		moments(b.sums[0], b.sums[1], b.mats[0], 1/float32(b.rows), b.rows, b.cols)
 	})
 	r.moments(mean, sqDev)
@@ -38,7 +38,7 @@ func (c Columns) Moments(mean, sqDev, x []float32) {
 func (c Columns) ScaleShift(y, x, factor, shift []float32) {
 	c.want("ScaleShift", y, x)
 	c.wantRows("ScaleShift", factor, shift)
-	c.each([3][]float32{y, x}, [4][]float32{factor, shift}, func(b columnsBlock) {
+	c.each([4][]float32{y, x}, [4][]float32{factor, shift}, func(b columnsBlock) {
 		scaleShift(b.mats[0], b.mats[1], b.vals[0], b.vals[1], b.rows, b.cols)
 	})
 }
@@ -47,7 +47,7 @@ func (c Columns) ScaleShift(y, x, factor, shift []float32) {
 func (c Columns) ScaleShiftReLU(y, x, factor, shift []float32) {
 	c.want("ScaleShiftReLU", y, x)
 	c.wantRows("ScaleShiftReLU", factor, shift)
-	c.each([3][]float32{y, x}, [4][]float32{factor, shift}, func(b columnsBlock) {
+	c.each([4][]float32{y, x}, [4][]float32{factor, shift}, func(b columnsBlock) {
 		scaleShiftReLU(b.mats[0], b.mats[1], b.vals[0], b.vals[1], b.rows, b.cols)
 	})
 }
@@ -56,7 +56,7 @@ func (c Columns) ScaleShiftReLU(y, x, factor, shift []float32) {
 func (c Columns) ScaleShiftAddReLU(y, x, r, factor, shift []float32) {
 	c.want("ScaleShiftAddReLU", y, x, r)
 	c.wantRows("ScaleShiftAddReLU", factor, shift)
-	c.each([3][]float32{y, x, r}, [4][]float32{factor, shift}, func(b columnsBlock) {
+	c.each([4][]float32{y, x, r}, [4][]float32{factor, shift}, func(b columnsBlock) {
 		scaleShiftAddReLU(b.mats[0], b.mats[1], b.mats[2], b.vals[0], b.vals[1], b.rows, b.cols)
 	})
 }
@@ -65,7 +65,7 @@ func (c Columns) ScaleShiftAddReLU(y, x, r, factor, shift []float32) {
 func (c Columns) Affine2(dst, x, y, f, g, h []float32) {
 	c.want("Affine2", dst, x, y)
 	c.wantRows("Affine2", f, g, h)
-	c.each([3][]float32{dst, x, y}, [4][]float32{f, g, h}, func(b columnsBlock) {
+	c.each([4][]float32{dst, x, y}, [4][]float32{f, g, h}, func(b columnsBlock) {
 		affine2(b.mats[0], b.mats[1], b.mats[2], b.vals[0], b.vals[1], b.vals[2], b.rows, b.cols)
 	})
 }
@@ -74,7 +74,7 @@ func (c Columns) Affine2(dst, x, y, f, g, h []float32) {
 func (c Columns) Affine2ReLU(dst, x, y, f, g, h []float32) {
 	c.want("Affine2ReLU", dst, x, y)
 	c.wantRows("Affine2ReLU", f, g, h)
-	c.each([3][]float32{dst, x, y}, [4][]float32{f, g, h}, func(b columnsBlock) {
+	c.each([4][]float32{dst, x, y}, [4][]float32{f, g, h}, func(b columnsBlock) {
 		affine2ReLU(b.mats[0], b.mats[1], b.mats[2], b.vals[0], b.vals[1], b.vals[2], b.rows, b.cols)
 	})
 }
@@ -84,7 +84,7 @@ func (c Columns) Affine2ReLU(dst, x, y, f, g, h []float32) {
 func (c Columns) Affine2Masked(dx, dy, x, factor, shift, g, h []float32) {
 	c.want("Affine2Masked", dx, dy, x)
 	c.wantRows("Affine2Masked", factor, shift, g, h)
-	c.each([3][]float32{dx, dy, x}, [4][]float32{factor, shift, g, h}, func(b columnsBlock) {
+	c.each([4][]float32{dx, dy, x}, [4][]float32{factor, shift, g, h}, func(b columnsBlock) {
 		affine2Masked(b.mats[0], b.mats[1], b.mats[2], b.vals[0], b.vals[1], b.vals[2], b.vals[3], b.rows, b.cols)
 	})
 }
@@ -93,7 +93,7 @@ func (c Columns) Affine2Masked(dx, dy, x, factor, shift, g, h []float32) {
 func (c Columns) SumDotDev(sum, dot, dy, x, mean []float32) {
 	c.want("SumDotDev", dy, x)
 	c.wantRows("SumDotDev", sum, dot, mean)
-	c.sum([2][]float32{sum, dot}, [3][]float32{dy, x}, [4][]float32{mean}, func(b columnsBlock) {
+	c.sum([2][]float32{sum, dot}, [4][]float32{dy, x}, [4][]float32{mean}, func(b columnsBlock) {
 		sumDotDev(b.sums[0], b.sums[1], b.mats[0], b.mats[1], b.vals[0], b.rows, b.cols)
 	})
 }
@@ -102,7 +102,7 @@ func (c Columns) SumDotDev(sum, dot, dy, x, mean []float32) {
 func (c Columns) SumDotDevReLU(sum, dot, dy, x, factor, shift, mean []float32) {
 	c.want("SumDotDevReLU", dy, x)
 	c.wantRows("SumDotDevReLU", sum, dot, factor, shift, mean)
-	c.sum([2][]float32{sum, dot}, [3][]float32{dy, x}, [4][]float32{factor, shift, mean}, func(b columnsBlock) {
+	c.sum([2][]float32{sum, dot}, [4][]float32{dy, x}, [4][]float32{factor, shift, mean}, func(b columnsBlock) {
 		sumDotDevReLU(b.sums[0], b.sums[1], b.mats[0], b.mats[1], b.vals[0], b.vals[1], b.vals[2], b.rows, b.cols)
 	})
 }
@@ -111,7 +111,7 @@ func (c Columns) SumDotDevReLU(sum, dot, dy, x, factor, shift, mean []float32) {
 func (c Columns) SumDotDevMasked(sum, dot, dy, y, x, mean []float32) {
 	c.want("SumDotDevMasked", dy, y, x)
 	c.wantRows("SumDotDevMasked", sum, dot, mean)
-	c.sum([2][]float32{sum, dot}, [3][]float32{dy, y, x}, [4][]float32{mean}, func(b columnsBlock) {
+	c.sum([2][]float32{sum, dot}, [4][]float32{dy, y, x}, [4][]float32{mean}, func(b columnsBlock) {
 		sumDotDevMasked(b.mats[0], b.sums[0], b.sums[1], b.mats[1], b.mats[2], b.vals[0], b.rows, b.cols)
 	})
 }
@@ -139,16 +139,26 @@ func (c Columns) wantRows(op string, rows ...[]float32) {
 // A columnsBlock is what a kernel works on: a block of the matrices, the group's rows of values, and where the block's sums go.
 type columnsBlock struct {
 	rows, cols int
-	mats       [3][]float32
+	mats       [4][]float32
 	vals       [4][]float32
 	sums       [2][]float32
+	perRow     [2][]float32
+	eps        float64
+}
+
+// clearSums is for kernels that add to the sums; others write them.
+func (b columnsBlock) clearSums() {
+	clear(b.sums[0])
+	clear(b.sums[1])
 }
 
 // A columnsRun is one pass in progress. It is pooled, with its step bound once, so that a pass allocates nothing.
 type columnsRun struct {
 	Columns
-	mats    [3][]float32
+	mats    [4][]float32
 	vals    [4][]float32
+	perRow  [2][]float32 // of layer norm: one value a row
+	eps     float64
 	kernel  func(columnsBlock)
 	blocks  int     // blocks of a group
 	units   int     // units of work, each a run of blocks
@@ -164,19 +174,19 @@ var columnsRuns = sync.Pool{New: func() any {
 }}
 
 func (r *columnsRun) release() {
-	r.mats, r.vals, r.kernel = [3][]float32{}, [4][]float32{}, nil
+	r.mats, r.vals, r.perRow, r.kernel = [4][]float32{}, [4][]float32{}, [2][]float32{}, nil
 	columnsRuns.Put(r)
 }
 
 // each runs a kernel that makes no sums.
-func (c Columns) each(mats [3][]float32, vals [4][]float32, kernel func(columnsBlock)) {
+func (c Columns) each(mats [4][]float32, vals [4][]float32, kernel func(columnsBlock)) {
 	r := columnsRuns.Get().(*columnsRun)
 	defer r.release()
 	r.run(c, 0, mats, vals, kernel)
 }
 
 // sum runs a kernel that makes two sums and adds those of the blocks in order.
-func (c Columns) sum(sums [2][]float32, mats [3][]float32, vals [4][]float32, kernel func(columnsBlock)) {
+func (c Columns) sum(sums [2][]float32, mats [4][]float32, vals [4][]float32, kernel func(columnsBlock)) {
 	r := columnsRuns.Get().(*columnsRun)
 	defer r.release()
 	r.run(c, len(sums), mats, vals, kernel)
@@ -186,7 +196,7 @@ func (c Columns) sum(sums [2][]float32, mats [3][]float32, vals [4][]float32, ke
 }
 
 // sumOne runs a kernel that makes one sum.
-func (c Columns) sumOne(dst []float32, mats [3][]float32, vals [4][]float32, kernel func(columnsBlock)) {
+func (c Columns) sumOne(dst []float32, mats [4][]float32, vals [4][]float32, kernel func(columnsBlock)) {
 	r := columnsRuns.Get().(*columnsRun)
 	defer r.release()
 	r.run(c, 1, mats, vals, kernel)
@@ -194,7 +204,7 @@ func (c Columns) sumOne(dst []float32, mats [3][]float32, vals [4][]float32, ker
 }
 
 // run calls the kernel for all blocks.
-func (r *columnsRun) run(c Columns, sums int, mats [3][]float32, vals [4][]float32, kernel func(columnsBlock)) {
+func (r *columnsRun) run(c Columns, sums int, mats [4][]float32, vals [4][]float32, kernel func(columnsBlock)) {
 	r.Columns, r.sums, r.mats, r.vals, r.kernel = c, sums, mats, vals, kernel
 	r.blocks = (c.Rows + columnRun - 1) / columnRun
 	r.partial.floats(c.Groups * r.blocks * sums * c.Cols)
@@ -214,7 +224,7 @@ func (r *columnsRun) unit(i int) {
 
 func (r *columnsRun) block(k int) columnsBlock {
 	group, first := k/r.blocks, k%r.blocks*columnRun
-	b := columnsBlock{rows: min(columnRun, r.Rows-first), cols: r.Cols}
+	b := columnsBlock{rows: min(columnRun, r.Rows-first), cols: r.Cols, eps: r.eps}
 	at := (group*r.Rows + first) * r.Cols
 	for i, m := range r.mats {
 		if m != nil {
@@ -224,6 +234,12 @@ func (r *columnsRun) block(k int) columnsBlock {
 	for i, v := range r.vals {
 		if v != nil {
 			b.vals[i] = v[group*r.Cols : (group+1)*r.Cols]
+		}
+	}
+	for i, v := range r.perRow {
+		if v != nil {
+			at := group*r.Rows + first
+			b.perRow[i] = v[at : at+b.rows]
 		}
 	}
 	for i := range r.sums {

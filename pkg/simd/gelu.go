@@ -26,14 +26,14 @@ const (
 func GELU(y, slope, x []float32) {
 	wantLen("GELU", "y", y, len(x))
 	wantLen("GELU", "slope", slope, len(x))
-	gelu(y[:len(x)], slope[:len(x)], x)
+	elements(y[:len(x)], slope[:len(x)], x, gelu)
 }
 
 // GELUTanh is GELU with Φ(x) approximated by (1 + tanh(√(2/π)·(x + 0.044715·x³)))/2, as the same paper has it.
 func GELUTanh(y, slope, x []float32) {
 	wantLen("GELUTanh", "y", y, len(x))
 	wantLen("GELUTanh", "slope", slope, len(x))
-	geluTanh(y[:len(x)], slope[:len(x)], x)
+	elements(y[:len(x)], slope[:len(x)], x, geluTanh)
 }
 
 func geluPortable(y, slope, x []float32) {

@@ -94,13 +94,19 @@ func TestLayerNormAgainstPyTorch(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		x, dy := rounded(f.Inputs.X.Data), rounded(f.Inputs.Upstream.Data)
 		gamma, beta := rounded(f.Inputs.Gamma.Data), rounded(f.Inputs.Beta.Data)
-		y, inv, sum := make([]float32, len(x)), make([]float32, rows), make([]float32, cols)
-		LayerNorm(y, x, inv, x, gamma, beta, rows, cols, f.Params.Eps)
+		y, mean, inv := make([]float32, len(x)), make([]float32, rows), make([]float32, rows)
+		LayerNorm(y, mean, inv, x, gamma, beta, rows, cols, f.Params.Eps)
 		wantClose(t, "y", y, f.Outputs.Y.Data, 2e-6)
-		ColumnDot(sum, dy, x, rows, cols)
-		wantClose(t, "dgamma", sum, f.Grads.Gamma.Data, 2e-6)
-		LayerNormBackward(dy, dy, x, inv, gamma, rows, cols)
-		wantClose(t, "dx", dy, f.Grads.X.Data, 2e-6)
+		dx, dGamma, dBeta := make([]float32, len(x)), random(cols, 1), random(cols, 2) // overwritten
+		LayerNormBackward(dx, dGamma, dBeta, dy, nil, x, mean, inv, gamma, rows, cols)
+		wantClose(t, "dx", dx, f.Grads.X.Data, 2e-6)
+		wantClose(t, "dgamma", dGamma, f.Grads.Gamma.Data, 2e-6)
+		wantClose(t, "dbeta", dBeta, f.Grads.Beta.Data, 2e-6)
+		residual := random(len(x), 3)
+		want := append([]float32(nil), residual...)
+		Add(want, dx)
+		LayerNormBackward(dy, dGamma, dBeta, dy, residual, x, mean, inv, gamma, rows, cols)
+		wantSame(t, dy, want)
 	})
 }
 
@@ -124,8 +130,8 @@ func TestLayerNormOfALargeMean(t *testing.T) {
 		for i := range ones {
 			ones[i] = 1
 		}
-		y, inv := make([]float32, cols), make([]float32, 1)
-		LayerNorm(y, x, inv, x, ones, zeros, 1, cols, 1e-6)
+		y, mean32, inv := make([]float32, cols), make([]float32, 1), make([]float32, 1)
+		LayerNorm(y, mean32, inv, x, ones, zeros, 1, cols, 1e-6)
 		wantClose(t, "y", y, want, 1e-4)
 	})
 }

@@ -15,13 +15,13 @@ func wantLen(op, name string, s []float32, n int) {
 // Add computes dst[i] += x[i] over all of x.
 func Add(dst, x []float32) {
 	wantLen("Add", "dst", dst, len(x))
-	addTo(dst[:len(x)], x)
+	elements(dst[:len(x)], x, x, func(dst, x, _ []float32) { addTo(dst, x) })
 }
 
 // Mul computes dst[i] *= x[i] over all of x.
 func Mul(dst, x []float32) {
 	wantLen("Mul", "dst", dst, len(x))
-	mulBy(dst[:len(x)], x)
+	elements(dst[:len(x)], x, x, func(dst, x, _ []float32) { mulBy(dst, x) })
 }
 
 // Axpy computes dst[i] += a·x[i] over all of x.
@@ -67,12 +67,12 @@ func Max(x []float32) float32 { return maxOf(x) + 0 }
 // ReLU computes y[i] = max(x[i], 0) over all of x; y may be x. NaN stays NaN.
 func ReLU(y, x []float32) {
 	wantLen("ReLU", "y", y, len(x))
-	relu(y[:len(x)], x)
+	elements(y[:len(x)], x, x, func(y, x, _ []float32) { relu(y, x) })
 }
 
 // ReLUBackward computes dx[i] = dy[i] where y[i] > 0, else 0, over all of dy. y is the output of [ReLU]; dx may be dy.
 func ReLUBackward(dx, dy, y []float32) {
 	wantLen("ReLUBackward", "dx", dx, len(dy))
 	wantLen("ReLUBackward", "y", y, len(dy))
-	reluBackward(dx[:len(dy)], dy, y[:len(dy)])
+	elements(dx[:len(dy)], dy, y[:len(dy)], reluBackward)
 }

@@ -13,19 +13,20 @@ import (
 
 // sets are the files that can be generated.
 var sets = map[string]func(){
-	"tile":     tileKernels,
-	"tile512":  wideTileKernels,
-	"pack":     packKernels,
-	"vector":   vectorKernels,
-	"exp":      expKernels,
-	"gelu":     geluKernels,
-	"column":   columnKernels,
-	"update":   updateKernels,
-	"squares":  squaresKernels,
-	"fixed":    fixedKernels,
-	"columns":  columnsKernels,
-	"panel":    panelKernels,
-	"panel512": panelWideKernels,
+	"tile":      tileKernels,
+	"tile512":   wideTileKernels,
+	"pack":      packKernels,
+	"vector":    vectorKernels,
+	"exp":       expKernels,
+	"gelu":      geluKernels,
+	"column":    columnKernels,
+	"update":    updateKernels,
+	"squares":   squaresKernels,
+	"fixed":     fixedKernels,
+	"columns":   columnsKernels,
+	"panel":     panelKernels,
+	"panel512":  panelWideKernels,
+	"layernorm": layerNormKernels,
 }
 
 func main() {
