@@ -19,7 +19,8 @@ type convRun struct {
 	transposed bool // w is packed for BackwardData
 
 	lines, spots         []convGroup // the groups computed image by image, and those computed over all images at once
-	lineParts, spotParts int         // units of work an image and a column of tiles are cut in
+	imageRuns            int         // runs that the images are cut in
+	lineParts, spotParts int         // units of work that such a run and a column of tiles are cut in
 
 	step func(int)
 }
@@ -183,60 +184,59 @@ func (r *convRun) execute() {
 	r.lineParts, r.spotParts = 1, min(4, len(r.spots))
 	lineUnits := 0
 	if len(r.lines) > 0 {
+		r.imageRuns = min(r.conv.N, 16)
 		if r.conv.N < 8 {
 			r.lineParts = min(8, len(r.lines))
 		}
-		lineUnits = r.conv.N * r.lineParts
+		lineUnits = r.imageRuns * r.lineParts
 	}
 	each(lineUnits+r.tileColumns()*r.spotParts, work*r.conv.N*r.depth*r.cols > convSmall, r.step)
 }
 
 func (r *convRun) unit(i int) {
 	if len(r.lines) > 0 {
-		if i < r.conv.N*r.lineParts {
-			r.image(i/r.lineParts, i%r.lineParts)
+		if i < r.imageRuns*r.lineParts {
+			r.images(i/r.lineParts, i%r.lineParts)
 			return
 		}
-		i -= r.conv.N * r.lineParts
+		i -= r.imageRuns * r.lineParts
 	}
 	r.column(i/r.spotParts, i%r.spotParts)
 }
 
-// image computes a part of the lines of one image.
-func (r *convRun) image(n, part int) {
+// images computes a part of the lines of a run of images.
+func (r *convRun) images(run, part int) {
 	first, last := share(part, r.lineParts, len(r.lines))
 	lines := r.lines[first:last]
-	if len(lines) == 0 {
-		return
-	}
-	src, dst := r.src[n*r.srcImage:(n+1)*r.srcImage], r.dst[n*r.dstImage:(n+1)*r.dstImage]
-	for _, t := range r.taps[lines[0].lo:lines[0].hi] {
-		prefetch(lines[0].source(src, t.a, r.depth))
-	}
-	for t := range r.tileColumns() {
-		for i, g := range lines {
-			if t == 0 && i+1 < len(lines) {
-				next := lines[i+1]
-				prefetch(next.source(src, r.furthest(next), r.depth))
-				prefetch(dst[next.dst : next.dst+(next.count-1)*next.dstStep+r.cols])
+	image, end := share(run, r.imageRuns, r.conv.N)
+	for n := image; n < end; n++ {
+		var next ahead
+		for t := range r.tileColumns() {
+			for i, g := range lines {
+				if t == 0 && i+1 < len(lines) {
+					next = r.needs(n, lines[i+1], false)
+				}
+				if t+1 == r.tileColumns() && i+1 == len(lines) && n+1 < end {
+					next = r.needs(n+1, lines[0], true)
+				}
+				r.tiles(t, g, n*r.dstImage+g.dst, g.dstStep, g.count, n*r.srcImage, g.srcStep, &next)
 			}
-			r.tiles(t, g, n*r.dstImage+g.dst, g.dstStep, g.count, n*r.srcImage, g.srcStep)
 		}
 	}
 }
 
-// furthest is where the tap begins that reads furthest into the image: what the lines before have not read.
-func (r *convRun) furthest(g convGroup) int {
-	far := 0
+// needs is the memory that a group of image n needs: what its last tap reads, or all that its taps read, and what it writes.
+func (r *convRun) needs(n int, g convGroup, all bool) ahead {
+	near, far := len(r.src), 0
 	for _, t := range r.taps[g.lo:g.hi] {
-		far = max(far, t.a)
+		near, far = min(near, t.a), max(far, t.a)
 	}
-	return far
-}
-
-// source returns what the positions of the group read of an image through one tap.
-func (g convGroup) source(image []float32, tap, depth int) []float32 {
-	return image[tap : tap+(g.count-1)*g.srcStep+g.joined*depth]
+	if !all {
+		near = far
+	}
+	src, dst := r.src[n*r.srcImage:], r.dst[n*r.dstImage:]
+	far += (g.count-1)*g.srcStep + g.joined*r.depth
+	return ahead{[2][]float32{src[min(near, far):far], dst[g.dst : g.dst+(g.count-1)*g.dstStep+r.cols]}}
 }
 
 // column computes a part of the spots of all images, in one column of tiles.
@@ -244,14 +244,15 @@ func (r *convRun) column(t, part int) {
 	first, last := share(part, r.spotParts, len(r.spots))
 	for _, g := range r.spots[first:last] {
 		for p := range g.count {
-			r.tiles(t, g, g.dst+p*g.dstStep, r.dstImage, r.conv.N, p*g.srcStep, r.srcImage)
+			r.tiles(t, g, g.dst+p*g.dstStep, r.dstImage, r.conv.N, p*g.srcStep, r.srcImage, nil)
 		}
 	}
 }
 
 // tiles computes rows of dst, which start at dst and lie dstStep apart, in column t of tiles, with the taps of a group from src on.
-func (r *convRun) tiles(t int, g convGroup, dst, dstStep, rows, src, srcStep int) {
+func (r *convRun) tiles(t int, g convGroup, dst, dstStep, rows, src, srcStep int, next *ahead) {
 	col := t * rowTileWidth()
 	panels := r.packed.buf[col/tileCols*r.panelSize() : r.panelCount()*r.panelSize()]
-	rowTiles(r.dst[dst+col:], dstStep, min(rowTileWidth(), r.cols-col), rows, r.src[src:], srcStep, panels, r.panelSize(), r.taps[g.lo:g.hi], r.depth*g.joined, false)
+	rowTiles(r.dst[dst+col:], dstStep, min(rowTileWidth(), r.cols-col), rows, r.src[src:], srcStep, panels, r.panelSize(),
+		r.taps[g.lo:g.hi], r.depth*g.joined, false, next)
 }

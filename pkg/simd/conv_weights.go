@@ -176,7 +176,7 @@ func (u *weightUnit) blocks() {
 	packed := 0
 	for line := 0; line < c.OutH(); line += u.lines {
 		end := min(line+u.lines, c.OutH())
-		u.prefetch(end, min(end+u.lines, c.OutH()))
+		next := u.needs(end)
 		if need := min(c.H, max(0, (end-1)*c.Stride-c.Pad+c.K)); need > packed {
 			for n := range u.images {
 				u.packX(n, packed, need)
@@ -184,23 +184,29 @@ func (u *weightUnit) blocks() {
 			packed = need
 		}
 		u.packY(line, end)
-		u.tiles(line, end)
+		u.tiles(line, end, &next)
 	}
 }
 
-// prefetch asks for the output lines [line, end) of the image and as many input lines, which come next; behind the last line it is the next image's.
-func (u *weightUnit) prefetch(line, end int) {
+// needs is the memory that the block which begins at an output line needs, if a block is lines of one image. Behind the last line it is the next image's.
+func (u *weightUnit) needs(line int) ahead {
 	c := u.conv
 	image := u.image
-	if line == end {
-		image, line, end = image+u.images, 0, min(u.lines, c.OutH())
+	if line == c.OutH() {
+		image, line = image+1, 0
 	}
-	if image >= c.N || u.images > 1 {
-		return
+	if u.images > 1 || image >= c.N {
+		return ahead{}
 	}
-	prefetch(u.dy[(image*c.OutH()+line)*c.OutW()*c.Cout : (image*c.OutH()+end)*c.OutW()*c.Cout])
-	from, to := min(c.H, line*c.Stride), min(c.H, end*c.Stride+c.K)
-	prefetch(u.x[(image*c.H+from)*c.W*c.Cin : (image*c.H+to)*c.W*c.Cin])
+	end := min(line+u.lines, c.OutH())
+	from, to := min(c.H, max(0, (line-1)*c.Stride+c.K-c.Pad)), min(c.H, max(0, (end-1)*c.Stride+c.K-c.Pad))
+	if line == 0 {
+		from = 0
+	}
+	return ahead{[2][]float32{
+		u.x[(image*c.H+from)*c.W*c.Cin : (image*c.H+to)*c.W*c.Cin],
+		u.dy[(image*c.OutH()+line)*c.OutW()*c.Cout : (image*c.OutH()+end)*c.OutW()*c.Cout],
+	}}
 }
 
 // packX packs input lines [from, to) of image n of the block.
@@ -248,7 +254,7 @@ func (u *weightUnit) packY(line, end int) {
 }
 
 // tiles adds one block of lines.
-func (u *weightUnit) tiles(line, end int) {
+func (u *weightUnit) tiles(line, end int, next *ahead) {
 	c := u.conv
 	xStep, yStep := c.H*u.xLine(), u.lines*c.OutW()*tileCols
 	add := u.image > 0 || line > 0
@@ -263,7 +269,8 @@ func (u *weightUnit) tiles(line, end int) {
 			for j := u.y0; j < u.y1; j++ {
 				col := j * tileCols
 				dw := u.dw[(t*u.rows()+first)*c.Cout+col:]
-				pairTile(count, min(tileCols, c.Cout-col), dw, c.Cout, a, u.ys[(j-u.y0)*u.weightRun.images*yStep:], taps, u.images, xStep, yStep, add)
+				pairTile(count, min(tileCols, c.Cout-col), dw, c.Cout, a, u.ys[(j-u.y0)*u.weightRun.images*yStep:], taps, u.images, xStep, yStep, add,
+					next.take(askedInPairTile(len(taps), u.images)))
 			}
 		}
 	}

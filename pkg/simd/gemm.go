@@ -206,7 +206,7 @@ func (g *gemm) tiles(unit int) {
 	for p := 0; p < g.depth; p += gemmDepth {
 		depth := min(gemmDepth, g.depth-p)
 		a, lda := g.rowsOfA(own, row, rows, g.p+p, depth)
-		rowTiles(g.c[row*g.ldc+g.col+col:], g.ldc, cols, rows, a, lda, g.packedBlock(p)[col*depth:], depth*tileCols, wholeSum, depth, g.add || p > 0)
+		rowTiles(g.c[row*g.ldc+g.col+col:], g.ldc, cols, rows, a, lda, g.packedBlock(p)[col*depth:], depth*tileCols, wholeSum, depth, g.add || p > 0, nil)
 	}
 }
 

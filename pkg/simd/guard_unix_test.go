@@ -227,8 +227,8 @@ func TestGuardInnerKernels(t *testing.T) {
 					c, a, b := g.floats((rows-1)*40+width, 1), g.floats(rows*depth, 2), g.floats(panels*depth*tileCols, 3)
 					for _, add := range []bool{false, true} {
 						if rows <= rowTileHeight(1) {
-							rowTile(rows, width, c, 40, a, depth, b, depth*tileCols, []tap{{}}, depth, add)
-							rowTile(rows, width, c, 40, a, depth, b, depth*tileCols, nil, depth, add)
+							rowTile(rows, width, c, 40, a, depth, b, depth*tileCols, []tap{{}}, depth, add, nil)
+							rowTile(rows, width, c, 40, a, depth, b, depth*tileCols, nil, depth, add, nil)
 						}
 						if rows > pairTileHeight() || width > tileCols {
 							continue
@@ -237,7 +237,7 @@ func TestGuardInnerKernels(t *testing.T) {
 						for p := range taps {
 							taps[p] = tap{p * rows, p * tileCols}
 						}
-						pairTile(rows, width, c, 40, a, b, taps, 1, 0, 0, add)
+						pairTile(rows, width, c, 40, a, b, taps, 1, 0, 0, add, nil)
 					}
 				}
 			}

@@ -43,10 +43,15 @@ func rowTileWidth() int {
 	return tileCols
 }
 
-// rowTile computes rows×width values, up to the height and width above, from panels of B that lie bStep apart; see rowTilePortable for the sums.
-func rowTile(rows, width int, c []float32, ldc int, a []float32, lda int, b []float32, bStep int, taps []tap, depth int, add bool) {
+// askedInRowTile and askedInPairTile are the numbers of floats that a tile asks for ahead.
+func askedInRowTile(taps, depth int) int   { return taps * (depth / 4) * cacheLine }
+func askedInPairTile(taps, blocks int) int { return taps * blocks * cacheLine }
+
+// rowTile computes rows×width values, up to the height and width above, from panels of B that lie bStep apart; see rowTilePortable for the sums. Memory ahead will be needed next:
+// as much of it as the tile has time for is asked for, if the path does that.
+func rowTile(rows, width int, c []float32, ldc int, a []float32, lda int, b []float32, bStep int, taps []tap, depth int, add bool, ahead []float32) {
 	if wide() {
-		rowTileWide(rows, width, c, ldc, a, lda, b, bStep, taps, depth, add)
+		rowTileWide(rows, width, c, ldc, a, lda, b, bStep, taps, depth, add, ahead)
 		return
 	}
 	rowTileNarrow(rows, width, c, ldc, a, lda, b, taps, depth, add)
@@ -60,10 +65,10 @@ func pairTileHeight() int {
 	return tileRows
 }
 
-// pairTile computes rows×width values, up to the height above and 16; see pairTilePortable for the sums.
-func pairTile(rows, width int, c []float32, ldc int, a, b []float32, taps []tap, blocks, aStep, bStep int, add bool) {
+// pairTile computes rows×width values, up to the height above and 16; see pairTilePortable for the sums. Memory ahead is as with rowTile.
+func pairTile(rows, width int, c []float32, ldc int, a, b []float32, taps []tap, blocks, aStep, bStep int, add bool, ahead []float32) {
 	if wide() {
-		pairTileWide(rows, width, c, ldc, a, b, taps, blocks, aStep, bStep, add)
+		pairTileWide(rows, width, c, ldc, a, b, taps, blocks, aStep, bStep, add, ahead)
 		return
 	}
 	pairTileNarrow(rows, width, c, ldc, a, b, taps, blocks, aStep, bStep, add)
@@ -127,13 +132,6 @@ func packColumns(dst, src []float32, ld, k, width int) {
 		return
 	}
 	packColumnsAVX2(at(dst), at(src), ld, k, width)
-}
-
-// prefetch asks for memory ahead of its use.
-func prefetch(s []float32) {
-	if vectorised && len(s) > 0 {
-		prefetchAVX2(at(s), len(s))
-	}
 }
 
 // transpose does whole blocks of 8×8 in assembly, the strips beside them in Go.

@@ -9,11 +9,14 @@ func rowTileHeight(int) int { return tileRows }
 func rowTileWidth() int     { return tileCols }
 func pairTileHeight() int   { return tileRows }
 
-func rowTile(rows, width int, c []float32, ldc int, a []float32, lda int, b []float32, _ int, taps []tap, depth int, add bool) {
+func askedInRowTile(int, int) int  { return 0 }
+func askedInPairTile(int, int) int { return 0 }
+
+func rowTile(rows, width int, c []float32, ldc int, a []float32, lda int, b []float32, _ int, taps []tap, depth int, add bool, _ []float32) {
 	rowTileNarrow(rows, width, c, ldc, a, lda, b, taps, depth, add)
 }
 
-func pairTile(rows, width int, c []float32, ldc int, a, b []float32, taps []tap, blocks, aStep, bStep int, add bool) {
+func pairTile(rows, width int, c []float32, ldc int, a, b []float32, taps []tap, blocks, aStep, bStep int, add bool, _ []float32) {
 	pairTileNarrow(rows, width, c, ldc, a, b, taps, blocks, aStep, bStep, add)
 }
 
@@ -28,8 +31,6 @@ func pairTileWhole(rows int, c []float32, ldc int, a, b []float32, taps []tap, b
 func packRows(dst, src []float32, ld, k int) { packRowsPortable(dst, src, ld, k) }
 
 func packColumns(dst, src []float32, ld, k, width int) { packColumnsPortable(dst, src, ld, k, width) }
-
-func prefetch([]float32) {}
 
 func transpose(dst []float32, ldd int, src []float32, lds, rows, cols int) {
 	transposePortable(dst, ldd, src, lds, rows, cols)

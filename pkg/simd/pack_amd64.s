@@ -144,16 +144,3 @@ cols:
 	JNZ         rows
 	VZEROUPPER
 	RET
-
-// func prefetchAVX2(src *float32, n int)
-// Requires: MMX+
-TEXT ·prefetchAVX2(SB), NOSPLIT, $0-16
-	MOVQ src+0(FP), AX
-	MOVQ n+8(FP), CX
-
-line:
-	PREFETCHT0 (AX)
-	ADDQ       $0x00000040, AX
-	SUBQ       $0x00000010, CX
-	JG         line
-	RET

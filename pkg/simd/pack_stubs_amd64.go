@@ -18,8 +18,3 @@ func packColumnsAVX2(dst *float32, src *float32, ld int, k int, width int)
 //
 //go:noescape
 func transposeAVX2(dst *float32, ldd int, src *float32, lds int, rows int, cols int)
-
-// prefetchAVX2 asks for n ≥ 1 floats, that they be in the cache when they are needed. It touches no memory.
-//
-//go:noescape
-func prefetchAVX2(src *float32, n int)

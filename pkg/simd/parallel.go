@@ -66,7 +66,7 @@ func takeHelper() bool {
 }
 
 // idleThreads is the number of threads that a call of Parallel would have now, the caller's included.
-func idleThreads() int { return int(max(1, threads()-helpersBusy.Load())) }
+func idleThreads() int { return int(min(threads(), max(1, threads()-helpersBusy.Load()))) }
 
 // A team is one call of Parallel. Teams are pooled, and help is bound once, so that a call allocates nothing.
 type team struct {

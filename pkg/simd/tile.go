@@ -1,7 +1,7 @@
 package simd
 
 // rowTiles computes rows×cols values of C, tile by tile; see rowTilePortable for the sums. B is panels of 16 columns that lie bStep apart.
-func rowTiles(c []float32, ldc, cols, rows int, a []float32, lda int, b []float32, bStep int, taps []tap, depth int, add bool) {
+func rowTiles(c []float32, ldc, cols, rows int, a []float32, lda int, b []float32, bStep int, taps []tap, depth int, add bool, next *ahead) {
 	high, wide := rowTileHeight(lda), rowTileWidth()
 	tiles := (rows + high - 1) / high
 	for col := 0; col < cols; col += wide {
@@ -9,9 +9,28 @@ func rowTiles(c []float32, ldc, cols, rows int, a []float32, lda int, b []float3
 		panel := b[col/tileCols*bStep:]
 		for t := range tiles {
 			r := t * rows / tiles
-			rowTile((t+1)*rows/tiles-r, width, c[r*ldc+col:], ldc, a[r*lda:], lda, panel, bStep, taps, depth, add)
+			rowTile((t+1)*rows/tiles-r, width, c[r*ldc+col:], ldc, a[r*lda:], lda, panel, bStep, taps, depth, add,
+				next.take(askedInRowTile(len(taps), depth)))
 		}
 	}
+}
+
+// An ahead is memory that will be needed soon, in the order of need. Tiles ask the caches for it while they compute: asked for at once it would make them wait.
+type ahead struct{ runs [2][]float32 }
+
+// take returns the next n floats, or what is left of a run.
+func (h *ahead) take(n int) []float32 {
+	if h == nil {
+		return nil
+	}
+	for i, run := range h.runs {
+		if len(run) > 0 {
+			n = min(n, len(run))
+			h.runs[i] = run[n:]
+			return run[:n]
+		}
+	}
+	return nil
 }
 
 // rowTileNarrow computes rows×width values, width ≤ 16, with kernels that know whole tiles only.

@@ -9,109 +9,120 @@ const (
 	widePairs = 16
 )
 
+// cacheLine is the number of floats in a line of the caches.
+const cacheLine = 16
+
 // rowTileWide computes rows ≤ wideRows by width ≤ wideCols values, from one panel of B or from two that lie bStep apart.
-func rowTileWide(rows, width int, c []float32, ldc int, a []float32, lda int, b []float32, bStep int, taps []tap, depth int, add bool) {
+func rowTileWide(rows, width int, c []float32, ldc int, a []float32, lda int, b []float32, bStep int, taps []tap, depth int, add bool, ahead []float32) {
 	list, count, mask := (*int)(unsafe.Pointer(unsafe.SliceData(taps))), len(taps), uint64(1)<<width-1
+	next, step := at(a), 0
+	if len(ahead) > 0 {
+		next, step = at(ahead), cacheLine
+	}
 	if width > tileCols {
 		switch rows {
 		case 1:
-			rowTile1x2AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add)
+			rowTile1x2AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add, next, step)
 		case 2:
-			rowTile2x2AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add)
+			rowTile2x2AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add, next, step)
 		case 3:
-			rowTile3x2AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add)
+			rowTile3x2AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add, next, step)
 		case 4:
-			rowTile4x2AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add)
+			rowTile4x2AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add, next, step)
 		case 5:
-			rowTile5x2AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add)
+			rowTile5x2AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add, next, step)
 		case 6:
-			rowTile6x2AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add)
+			rowTile6x2AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add, next, step)
 		case 7:
-			rowTile7x2AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add)
+			rowTile7x2AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add, next, step)
 		case 8:
-			rowTile8x2AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add)
+			rowTile8x2AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add, next, step)
 		case 9:
-			rowTile9x2AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add)
+			rowTile9x2AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add, next, step)
 		case 10:
-			rowTile10x2AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add)
+			rowTile10x2AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add, next, step)
 		case 11:
-			rowTile11x2AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add)
+			rowTile11x2AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add, next, step)
 		case 12:
-			rowTile12x2AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add)
+			rowTile12x2AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add, next, step)
 		case 13:
-			rowTile13x2AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add)
+			rowTile13x2AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add, next, step)
 		case 14:
-			rowTile14x2AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add)
+			rowTile14x2AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add, next, step)
 		}
 		return
 	}
 	switch rows {
 	case 1:
-		rowTile1x1AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add)
+		rowTile1x1AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add, next, step)
 	case 2:
-		rowTile2x1AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add)
+		rowTile2x1AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add, next, step)
 	case 3:
-		rowTile3x1AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add)
+		rowTile3x1AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add, next, step)
 	case 4:
-		rowTile4x1AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add)
+		rowTile4x1AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add, next, step)
 	case 5:
-		rowTile5x1AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add)
+		rowTile5x1AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add, next, step)
 	case 6:
-		rowTile6x1AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add)
+		rowTile6x1AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add, next, step)
 	case 7:
-		rowTile7x1AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add)
+		rowTile7x1AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add, next, step)
 	case 8:
-		rowTile8x1AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add)
+		rowTile8x1AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add, next, step)
 	case 9:
-		rowTile9x1AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add)
+		rowTile9x1AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add, next, step)
 	case 10:
-		rowTile10x1AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add)
+		rowTile10x1AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add, next, step)
 	case 11:
-		rowTile11x1AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add)
+		rowTile11x1AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add, next, step)
 	case 12:
-		rowTile12x1AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add)
+		rowTile12x1AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add, next, step)
 	case 13:
-		rowTile13x1AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add)
+		rowTile13x1AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add, next, step)
 	case 14:
-		rowTile14x1AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add)
+		rowTile14x1AVX512(at(c), ldc, at(a), lda, at(b), bStep, list, count, depth, mask, add, next, step)
 	}
 }
 
 // pairTileWide computes rows ≤ widePairs by width ≤ 16 values.
-func pairTileWide(rows, width int, c []float32, ldc int, a, b []float32, taps []tap, blocks, aStep, bStep int, add bool) {
+func pairTileWide(rows, width int, c []float32, ldc int, a, b []float32, taps []tap, blocks, aStep, bStep int, add bool, ahead []float32) {
 	list, count, mask := (*int)(unsafe.Pointer(unsafe.SliceData(taps))), len(taps), uint64(1)<<width-1
+	next, step := at(a), 0
+	if len(ahead) > 0 {
+		next, step = at(ahead), cacheLine
+	}
 	switch rows {
 	case 1:
-		pairTile1AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add)
+		pairTile1AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add, next, step)
 	case 2:
-		pairTile2AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add)
+		pairTile2AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add, next, step)
 	case 3:
-		pairTile3AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add)
+		pairTile3AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add, next, step)
 	case 4:
-		pairTile4AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add)
+		pairTile4AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add, next, step)
 	case 5:
-		pairTile5AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add)
+		pairTile5AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add, next, step)
 	case 6:
-		pairTile6AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add)
+		pairTile6AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add, next, step)
 	case 7:
-		pairTile7AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add)
+		pairTile7AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add, next, step)
 	case 8:
-		pairTile8AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add)
+		pairTile8AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add, next, step)
 	case 9:
-		pairTile9AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add)
+		pairTile9AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add, next, step)
 	case 10:
-		pairTile10AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add)
+		pairTile10AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add, next, step)
 	case 11:
-		pairTile11AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add)
+		pairTile11AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add, next, step)
 	case 12:
-		pairTile12AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add)
+		pairTile12AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add, next, step)
 	case 13:
-		pairTile13AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add)
+		pairTile13AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add, next, step)
 	case 14:
-		pairTile14AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add)
+		pairTile14AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add, next, step)
 	case 15:
-		pairTile15AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add)
+		pairTile15AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add, next, step)
 	case 16:
-		pairTile16AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add)
+		pairTile16AVX512(at(c), ldc, at(a), at(b), list, count, blocks, aStep, bStep, mask, add, next, step)
 	}
 }

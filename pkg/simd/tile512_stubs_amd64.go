@@ -4,222 +4,222 @@
 
 package simd
 
-// rowTile1x1AVX512 is rowTilePortable for 1 rows and, of the columns of 1 panels, those in the mask.
+// rowTile1x1AVX512 is rowTilePortable for 1 rows and, of the columns of 1 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile1x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool)
+func rowTile1x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// rowTile2x1AVX512 is rowTilePortable for 2 rows and, of the columns of 1 panels, those in the mask.
+// rowTile2x1AVX512 is rowTilePortable for 2 rows and, of the columns of 1 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile2x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool)
+func rowTile2x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// rowTile3x1AVX512 is rowTilePortable for 3 rows and, of the columns of 1 panels, those in the mask.
+// rowTile3x1AVX512 is rowTilePortable for 3 rows and, of the columns of 1 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile3x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool)
+func rowTile3x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// rowTile4x1AVX512 is rowTilePortable for 4 rows and, of the columns of 1 panels, those in the mask.
+// rowTile4x1AVX512 is rowTilePortable for 4 rows and, of the columns of 1 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile4x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool)
+func rowTile4x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// rowTile5x1AVX512 is rowTilePortable for 5 rows and, of the columns of 1 panels, those in the mask.
+// rowTile5x1AVX512 is rowTilePortable for 5 rows and, of the columns of 1 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile5x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool)
+func rowTile5x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// rowTile6x1AVX512 is rowTilePortable for 6 rows and, of the columns of 1 panels, those in the mask.
+// rowTile6x1AVX512 is rowTilePortable for 6 rows and, of the columns of 1 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile6x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool)
+func rowTile6x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// rowTile7x1AVX512 is rowTilePortable for 7 rows and, of the columns of 1 panels, those in the mask.
+// rowTile7x1AVX512 is rowTilePortable for 7 rows and, of the columns of 1 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile7x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool)
+func rowTile7x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// rowTile8x1AVX512 is rowTilePortable for 8 rows and, of the columns of 1 panels, those in the mask.
+// rowTile8x1AVX512 is rowTilePortable for 8 rows and, of the columns of 1 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile8x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool)
+func rowTile8x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// rowTile9x1AVX512 is rowTilePortable for 9 rows and, of the columns of 1 panels, those in the mask.
+// rowTile9x1AVX512 is rowTilePortable for 9 rows and, of the columns of 1 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile9x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool)
+func rowTile9x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// rowTile10x1AVX512 is rowTilePortable for 10 rows and, of the columns of 1 panels, those in the mask.
+// rowTile10x1AVX512 is rowTilePortable for 10 rows and, of the columns of 1 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile10x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool)
+func rowTile10x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// rowTile11x1AVX512 is rowTilePortable for 11 rows and, of the columns of 1 panels, those in the mask.
+// rowTile11x1AVX512 is rowTilePortable for 11 rows and, of the columns of 1 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile11x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool)
+func rowTile11x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// rowTile12x1AVX512 is rowTilePortable for 12 rows and, of the columns of 1 panels, those in the mask.
+// rowTile12x1AVX512 is rowTilePortable for 12 rows and, of the columns of 1 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile12x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool)
+func rowTile12x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// rowTile13x1AVX512 is rowTilePortable for 13 rows and, of the columns of 1 panels, those in the mask.
+// rowTile13x1AVX512 is rowTilePortable for 13 rows and, of the columns of 1 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile13x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool)
+func rowTile13x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// rowTile14x1AVX512 is rowTilePortable for 14 rows and, of the columns of 1 panels, those in the mask.
+// rowTile14x1AVX512 is rowTilePortable for 14 rows and, of the columns of 1 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile14x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool)
+func rowTile14x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// rowTile1x2AVX512 is rowTilePortable for 1 rows and, of the columns of 2 panels, those in the mask.
+// rowTile1x2AVX512 is rowTilePortable for 1 rows and, of the columns of 2 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile1x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool)
+func rowTile1x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// rowTile2x2AVX512 is rowTilePortable for 2 rows and, of the columns of 2 panels, those in the mask.
+// rowTile2x2AVX512 is rowTilePortable for 2 rows and, of the columns of 2 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile2x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool)
+func rowTile2x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// rowTile3x2AVX512 is rowTilePortable for 3 rows and, of the columns of 2 panels, those in the mask.
+// rowTile3x2AVX512 is rowTilePortable for 3 rows and, of the columns of 2 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile3x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool)
+func rowTile3x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// rowTile4x2AVX512 is rowTilePortable for 4 rows and, of the columns of 2 panels, those in the mask.
+// rowTile4x2AVX512 is rowTilePortable for 4 rows and, of the columns of 2 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile4x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool)
+func rowTile4x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// rowTile5x2AVX512 is rowTilePortable for 5 rows and, of the columns of 2 panels, those in the mask.
+// rowTile5x2AVX512 is rowTilePortable for 5 rows and, of the columns of 2 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile5x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool)
+func rowTile5x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// rowTile6x2AVX512 is rowTilePortable for 6 rows and, of the columns of 2 panels, those in the mask.
+// rowTile6x2AVX512 is rowTilePortable for 6 rows and, of the columns of 2 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile6x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool)
+func rowTile6x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// rowTile7x2AVX512 is rowTilePortable for 7 rows and, of the columns of 2 panels, those in the mask.
+// rowTile7x2AVX512 is rowTilePortable for 7 rows and, of the columns of 2 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile7x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool)
+func rowTile7x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// rowTile8x2AVX512 is rowTilePortable for 8 rows and, of the columns of 2 panels, those in the mask.
+// rowTile8x2AVX512 is rowTilePortable for 8 rows and, of the columns of 2 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile8x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool)
+func rowTile8x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// rowTile9x2AVX512 is rowTilePortable for 9 rows and, of the columns of 2 panels, those in the mask.
+// rowTile9x2AVX512 is rowTilePortable for 9 rows and, of the columns of 2 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile9x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool)
+func rowTile9x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// rowTile10x2AVX512 is rowTilePortable for 10 rows and, of the columns of 2 panels, those in the mask.
+// rowTile10x2AVX512 is rowTilePortable for 10 rows and, of the columns of 2 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile10x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool)
+func rowTile10x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// rowTile11x2AVX512 is rowTilePortable for 11 rows and, of the columns of 2 panels, those in the mask.
+// rowTile11x2AVX512 is rowTilePortable for 11 rows and, of the columns of 2 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile11x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool)
+func rowTile11x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// rowTile12x2AVX512 is rowTilePortable for 12 rows and, of the columns of 2 panels, those in the mask.
+// rowTile12x2AVX512 is rowTilePortable for 12 rows and, of the columns of 2 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile12x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool)
+func rowTile12x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// rowTile13x2AVX512 is rowTilePortable for 13 rows and, of the columns of 2 panels, those in the mask.
+// rowTile13x2AVX512 is rowTilePortable for 13 rows and, of the columns of 2 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile13x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool)
+func rowTile13x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// rowTile14x2AVX512 is rowTilePortable for 14 rows and, of the columns of 2 panels, those in the mask.
+// rowTile14x2AVX512 is rowTilePortable for 14 rows and, of the columns of 2 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile14x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool)
+func rowTile14x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// pairTile1AVX512 is pairTilePortable for 1 rows and the columns in the mask.
+// pairTile1AVX512 is pairTilePortable for 1 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile1AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool)
+func pairTile1AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// pairTile2AVX512 is pairTilePortable for 2 rows and the columns in the mask.
+// pairTile2AVX512 is pairTilePortable for 2 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile2AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool)
+func pairTile2AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// pairTile3AVX512 is pairTilePortable for 3 rows and the columns in the mask.
+// pairTile3AVX512 is pairTilePortable for 3 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile3AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool)
+func pairTile3AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// pairTile4AVX512 is pairTilePortable for 4 rows and the columns in the mask.
+// pairTile4AVX512 is pairTilePortable for 4 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile4AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool)
+func pairTile4AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// pairTile5AVX512 is pairTilePortable for 5 rows and the columns in the mask.
+// pairTile5AVX512 is pairTilePortable for 5 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile5AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool)
+func pairTile5AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// pairTile6AVX512 is pairTilePortable for 6 rows and the columns in the mask.
+// pairTile6AVX512 is pairTilePortable for 6 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile6AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool)
+func pairTile6AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// pairTile7AVX512 is pairTilePortable for 7 rows and the columns in the mask.
+// pairTile7AVX512 is pairTilePortable for 7 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile7AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool)
+func pairTile7AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// pairTile8AVX512 is pairTilePortable for 8 rows and the columns in the mask.
+// pairTile8AVX512 is pairTilePortable for 8 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile8AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool)
+func pairTile8AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// pairTile9AVX512 is pairTilePortable for 9 rows and the columns in the mask.
+// pairTile9AVX512 is pairTilePortable for 9 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile9AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool)
+func pairTile9AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// pairTile10AVX512 is pairTilePortable for 10 rows and the columns in the mask.
+// pairTile10AVX512 is pairTilePortable for 10 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile10AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool)
+func pairTile10AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// pairTile11AVX512 is pairTilePortable for 11 rows and the columns in the mask.
+// pairTile11AVX512 is pairTilePortable for 11 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile11AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool)
+func pairTile11AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// pairTile12AVX512 is pairTilePortable for 12 rows and the columns in the mask.
+// pairTile12AVX512 is pairTilePortable for 12 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile12AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool)
+func pairTile12AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// pairTile13AVX512 is pairTilePortable for 13 rows and the columns in the mask.
+// pairTile13AVX512 is pairTilePortable for 13 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile13AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool)
+func pairTile13AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// pairTile14AVX512 is pairTilePortable for 14 rows and the columns in the mask.
+// pairTile14AVX512 is pairTilePortable for 14 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile14AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool)
+func pairTile14AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// pairTile15AVX512 is pairTilePortable for 15 rows and the columns in the mask.
+// pairTile15AVX512 is pairTilePortable for 15 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile15AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool)
+func pairTile15AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
 
-// pairTile16AVX512 is pairTilePortable for 16 rows and the columns in the mask.
+// pairTile16AVX512 is pairTilePortable for 16 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile16AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool)
+func pairTile16AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)

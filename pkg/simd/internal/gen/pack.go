@@ -12,7 +12,6 @@ func packKernels() {
 	packRows()
 	packColumns(masks)
 	transpose()
-	prefetch()
 }
 
 // packRows copies rows of 16 floats, one a step.
@@ -128,18 +127,4 @@ func transposeBlock(from, lds, to, ldd GPVirtual) {
 			VMOVUPS(second, out[4*half+2*i+1])
 		}
 	}
-}
-
-// prefetch asks for every line of the first-level cache in a range.
-func prefetch() {
-	TEXT("prefetchAVX2", attr.NOSPLIT, "func(src *float32, n int)")
-	Doc("prefetchAVX2 asks for n ≥ 1 floats, that they be in the cache when they are needed. It touches no memory.")
-	Pragma("noescape")
-	src, n := pointer("src"), integer("n")
-	Label("line")
-	PREFETCHT0(src)
-	ADDQ(U32(wideVector), src.Base)
-	SUBQ(U32(wideVector/floatBytes), n)
-	JG(LabelRef("line"))
-	RET()
 }
