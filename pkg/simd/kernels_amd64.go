@@ -119,7 +119,7 @@ func pairTileWhole(rows int, c []float32, ldc int, a, b []float32, taps []tap, b
 }
 
 func packRows(dst, src []float32, ld, k int) {
-	if !vectorised || k == 0 {
+	if !vectorised {
 		packRowsPortable(dst, src, ld, k)
 		return
 	}

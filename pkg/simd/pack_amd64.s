@@ -25,13 +25,31 @@ GLOBL laneMasks<>(SB), RODATA|NOPTR, $64
 // func packRowsAVX2(dst *float32, src *float32, ld int, k int)
 // Requires: AVX
 TEXT ·packRowsAVX2(SB), NOSPLIT, $0-32
-	MOVQ dst+0(FP), AX
-	MOVQ src+8(FP), CX
-	MOVQ ld+16(FP), DX
-	SHLQ $0x02, DX
-	MOVQ k+24(FP), BX
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    ld+16(FP), DX
+	SHLQ    $0x02, DX
+	MOVQ    k+24(FP), BX
+	TESTQ   $0x00000001, BX
+	JZ      even
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    DX, CX
+	ADDQ    $0x00000040, AX
 
-row:
+even:
+	SHRQ $0x01, BX
+	JZ   done
+
+pair:
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    DX, CX
+	ADDQ    $0x00000040, AX
 	VMOVUPS (CX), Y0
 	VMOVUPS 32(CX), Y1
 	VMOVUPS Y0, (AX)
@@ -39,7 +57,9 @@ row:
 	ADDQ    DX, CX
 	ADDQ    $0x00000040, AX
 	DECQ    BX
-	JNZ     row
+	JNZ     pair
+
+done:
 	VZEROUPPER
 	RET
 

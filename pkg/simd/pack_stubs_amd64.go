@@ -4,7 +4,7 @@
 
 package simd
 
-// packRowsAVX2 is packRowsPortable for k ≥ 1.
+// packRowsAVX2 is packRowsPortable.
 //
 //go:noescape
 func packRowsAVX2(dst *float32, src *float32, ld int, k int)

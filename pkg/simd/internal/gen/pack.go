@@ -14,22 +14,33 @@ func packKernels() {
 	transpose()
 }
 
-// packRows copies rows of 16 floats, one a step.
+// packRows copies rows of 16 floats, two a step.
 func packRows() {
 	TEXT("packRowsAVX2", attr.NOSPLIT, "func(dst, src *float32, ld, k int)")
-	Doc("packRowsAVX2 is packRowsPortable for k ≥ 1.")
+	Doc("packRowsAVX2 is packRowsPortable.")
 	Pragma("noescape")
 	dst, src, ld, k := pointer("dst"), pointer("src"), bytesOf("ld"), integer("k")
-	Label("row")
-	v0, v1 := YMM(), YMM()
-	VMOVUPS(src, v0)
-	VMOVUPS(src.Offset(vector), v1)
-	VMOVUPS(v0, dst)
-	VMOVUPS(v1, dst.Offset(vector))
-	ADDQ(ld, src.Base)
-	ADDQ(U32(2*vector), dst.Base)
+	row := func() {
+		v0, v1 := YMM(), YMM()
+		VMOVUPS(src, v0)
+		VMOVUPS(src.Offset(vector), v1)
+		VMOVUPS(v0, dst)
+		VMOVUPS(v1, dst.Offset(vector))
+		ADDQ(ld, src.Base)
+		ADDQ(U32(2*vector), dst.Base)
+	}
+	TESTQ(U32(1), k)
+	JZ(LabelRef("even"))
+	row()
+	Label("even")
+	SHRQ(U8(1), k)
+	JZ(LabelRef("done"))
+	Label("pair")
+	row()
+	row()
 	DECQ(k)
-	JNZ(LabelRef("row"))
+	JNZ(LabelRef("pair"))
+	Label("done")
 	VZEROUPPER()
 	RET()
 }
