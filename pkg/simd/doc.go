@@ -1,7 +1,8 @@
 // Package simd holds the numerical kernels of training: matrix product, convolution, exponentials and per-channel sums over float32.
 //
-// Every function exists twice: in assembly for amd64 with AVX2 and FMA (generated, see internal/gen) and in portable Go. The two round
-// differently, so each has a numerics profile of its own (see [Profile]) and a job is pinned to one.
+// Every function exists in assembly for amd64 (generated, see internal/gen) and in portable Go. Assembly has two paths: AVX2 with FMA, and AVX-512 where the
+// machine has it and it is faster; both compute the same bits. Portable Go rounds differently, so it has a numerics profile of its own (see [Profile])
+// and a job is pinned to one. The environment variable SSLCTL_SIMD forces a path (see [PathVariable]).
 //
 // Within a profile, results are a function of the arguments alone. They depend neither on the number of threads nor on where the slices
 // lie in memory: work is divided only over independent outputs, and every sum has one written order (the comment of each function says

@@ -1,17 +1,29 @@
 package simd
 
 import (
-	"os"
 	"unsafe"
 
 	"golang.org/x/sys/cpu"
 )
 
-// vectorised tells whether the assembly kernels run. Tests turn it off to exercise the portable ones.
-var vectorised = cpu.X86.HasAVX2 && cpu.X86.HasFMA && os.Getenv("SSLCTL_SIMD") != "portable"
+// vectorised tells whether assembly kernels run, hasAVX512 whether those with 512-bit registers may. Tests turn them off to exercise the others.
+var (
+	vectorised = path >= 1
+	hasAVX512  = path >= 2
+)
 
-// hasAVX512 tells whether the CPU and the operating system have what the wide kernels need. Tests turn it off to exercise the others.
-var hasAVX512 = cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512BW
+// machinePath is the last of the paths that the CPU, and the operating system that saves its registers, have.
+func machinePath() int {
+	x := cpu.X86
+	switch {
+	case !x.HasAVX2 || !x.HasFMA:
+		return 0
+	case !x.HasAVX512F || !x.HasAVX512VL || !x.HasAVX512DQ || !x.HasAVX512BW:
+		return 1
+	default:
+		return 2
+	}
+}
 
 // wide tells whether the kernels with 512-bit registers run.
 func wide() bool { return vectorised && hasAVX512 }

@@ -5,6 +5,9 @@ package simd
 // vectorised tells whether the assembly kernels run; there are none for this architecture.
 var vectorised = false
 
+// machinePath is the portable one.
+func machinePath() int { return 0 }
+
 func rowTileHeight(int) int { return tileRows }
 func rowTileWidth() int     { return tileCols }
 func pairTileHeight() int   { return tileRows }

@@ -7,7 +7,7 @@ const (
 )
 
 // Profile names the arithmetic that this process computes with: "amd64-fma/2" where the CPU has AVX2 and FMA, "portable/2" elsewhere or when
-// the environment variable SSLCTL_SIMD is "portable" at start-up. Equal profiles give equal bits.
+// [PathVariable] is "portable" at start-up. AVX-512 computes the bits of AVX2. Equal profiles give equal bits.
 func Profile() string {
 	if vectorised {
 		return profileFMA

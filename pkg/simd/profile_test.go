@@ -5,9 +5,6 @@ import (
 	"hash"
 	"hash/fnv"
 	"math"
-	"os"
-	"os/exec"
-	"strings"
 	"testing"
 )
 
@@ -161,19 +158,4 @@ func TestProfileNamesTheArithmetic(t *testing.T) {
 			t.Errorf("profile %s computes %#x in norms, want %#x", Profile(), got, want)
 		}
 	})
-}
-
-func TestEnvironmentForcesThePortableProfile(t *testing.T) {
-	if os.Getenv("SSLCTL_SIMD") == "portable" {
-		if Profile() != profilePortable {
-			t.Fatalf("profile %s although SSLCTL_SIMD=portable", Profile())
-		}
-		return
-	}
-	cmd := exec.Command(os.Args[0], "-test.run=^TestEnvironmentForcesThePortableProfile$", "-test.v")
-	cmd.Env = append(os.Environ(), "SSLCTL_SIMD=portable")
-	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "PASS") {
-		t.Fatalf("%v\n%s", err, out)
-	}
 }
