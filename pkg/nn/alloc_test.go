@@ -2,10 +2,16 @@
 
 package nn
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/sslctl/sslctl/pkg/simd"
+)
 
 // The race detector makes sync.Pool drop entries at random, so this is counted without it.
 func TestSteadyStateAllocatesNothing(t *testing.T) {
+	simd.SetThreads(2)
+	t.Cleanup(func() { simd.SetThreads(0) })
 	imagenet := small()
 	imagenet.Stem = StemImageNet
 	group := small()

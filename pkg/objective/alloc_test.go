@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/sslctl/sslctl/pkg/keyed"
+	"github.com/sslctl/sslctl/pkg/simd"
 )
 
 // The scores of these would take 64 MiB and more; scratch is a few tiles a thread, however many rows there are.
@@ -20,6 +21,8 @@ func TestALossAllocatesAFewTiles(t *testing.T) {
 
 // The race detector makes sync.Pool drop entries at random, so this is counted without it.
 func TestLossesDoNotAllocate(t *testing.T) {
+	simd.SetThreads(2)
+	t.Cleanup(func() { simd.SetThreads(0) })
 	const n, d = 48, 16
 	a, b := random(keyed.New(1), n*d), random(keyed.New(2), n*d)
 	norms, figures, dz := make([]float32, n), make([]float32, n), make([]float32, n*d)

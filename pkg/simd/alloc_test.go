@@ -6,6 +6,8 @@ import "testing"
 
 // The race detector makes sync.Pool drop entries at random, so this is counted without it.
 func TestKernelsDoNotAllocate(t *testing.T) {
+	SetThreads(2)
+	t.Cleanup(func() { SetThreads(0) })
 	c := Conv{N: 4, H: 9, W: 9, Cin: 8, Cout: 20, K: 3, Stride: 2, Pad: 1}
 	x, w, dy := convOperands(c)
 	y, dx, dw := make([]float32, len(dy)), make([]float32, len(x)), make([]float32, len(w))
