@@ -14,3 +14,4 @@ package simd
 //go:generate go run ./internal/gen -set panel -pkg simd -out panel_amd64.s -stubs panel_stubs_amd64.go
 //go:generate go run ./internal/gen -set panel512 -pkg simd -out panel512_amd64.s -stubs panel512_stubs_amd64.go
 //go:generate go run ./internal/gen -set layernorm -pkg simd -out layernorm_amd64.s -stubs layernorm_stubs_amd64.go
+//go:generate go run ./internal/gen -set image -pkg simd -out image_amd64.s -stubs image_stubs_amd64.go

@@ -115,6 +115,19 @@ func TestGuardFixedPoint(t *testing.T) {
 	})
 }
 
+func TestGuardImageKernels(t *testing.T) {
+	eachGuard(t, func(g guard) {
+		for n := range 60 {
+			x, y := g.floats(n, 1), g.floats(n, 2)
+			mean, std := (*[StandardRun]float32)(g.floats(StandardRun, 3)), (*[StandardRun]float32)(g.floats(StandardRun, 4))
+			Mix(y, x, y, 0.3, 0.7)
+			Adjust(y, x, 0.5, 1.2, 0.8)
+			Standardize(y, x, mean, std)
+			testPowers().Power(y, x, 1.5)
+		}
+	})
+}
+
 func TestGuardColumnKernels(t *testing.T) {
 	eachGuard(t, func(g guard) {
 		for _, rows := range []int{1, 2, 5} {

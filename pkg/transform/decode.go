@@ -111,38 +111,36 @@ func fromImage(m image.Image) Image {
 	switch m := m.(type) {
 	case *image.Gray:
 		out.C = 1
-		out.fill(func(p []float32, x, y int) { p[0] = unit[m.Pix[m.PixOffset(x0+x, y0+y)]] })
+		out.fill(func(row []float32, y int) {
+			for x, v := range m.Pix[m.PixOffset(x0, y0+y):][:len(row)] {
+				row[x] = unit[v]
+			}
+		})
 	case *image.Gray16:
 		out.C = 1
-		out.fill(func(p []float32, x, y int) { p[0] = unit16(m.Gray16At(x0+x, y0+y).Y) })
+		out.fillEach(func(p []float32, x, y int) { p[0] = unit16(m.Gray16At(x0+x, y0+y).Y) })
 	case *image.RGBA:
-		out.fill(func(p []float32, x, y int) {
-			c := m.Pix[m.PixOffset(x0+x, y0+y):][:3]
-			p[0], p[1], p[2] = unit[c[0]], unit[c[1]], unit[c[2]]
-		})
+		out.fill(func(row []float32, y int) { opaque(row, m.Pix[m.PixOffset(x0, y0+y):]) })
 	case *image.NRGBA:
-		out.fill(func(p []float32, x, y int) {
-			c := m.Pix[m.PixOffset(x0+x, y0+y):][:3]
-			p[0], p[1], p[2] = unit[c[0]], unit[c[1]], unit[c[2]]
-		})
+		out.fill(func(row []float32, y int) { opaque(row, m.Pix[m.PixOffset(x0, y0+y):]) })
 	case *image.RGBA64:
-		out.fill(func(p []float32, x, y int) {
+		out.fillEach(func(p []float32, x, y int) {
 			c := m.RGBA64At(x0+x, y0+y)
 			p[0], p[1], p[2] = unit16(c.R), unit16(c.G), unit16(c.B)
 		})
 	case *image.NRGBA64:
-		out.fill(func(p []float32, x, y int) {
+		out.fillEach(func(p []float32, x, y int) {
 			c := m.NRGBA64At(x0+x, y0+y)
 			p[0], p[1], p[2] = unit16(c.R), unit16(c.G), unit16(c.B)
 		})
 	case *image.YCbCr:
-		out.fill(func(p []float32, x, y int) {
+		out.fillEach(func(p []float32, x, y int) {
 			i, j := m.YOffset(x0+x, y0+y), m.COffset(x0+x, y0+y)
 			r, g, b := color.YCbCrToRGB(m.Y[i], m.Cb[j], m.Cr[j])
 			p[0], p[1], p[2] = unit[r], unit[g], unit[b]
 		})
 	default: // paletted, CMYK
-		out.fill(func(p []float32, x, y int) {
+		out.fillEach(func(p []float32, x, y int) {
 			c := color.NRGBAModel.Convert(m.At(x0+x, y0+y)).(color.NRGBA)
 			p[0], p[1], p[2] = unit[c.R], unit[c.G], unit[c.B]
 		})
@@ -150,15 +148,29 @@ func fromImage(m image.Image) Image {
 	return out
 }
 
-// fill allocates the pixels and sets each with at.
-func (m *Image) fill(at func(p []float32, x, y int)) {
-	m.Pix = make([]float32, m.H*m.W*m.C)
-	for y := range m.H {
-		for x := range m.W {
-			i := (y*m.W + x) * m.C
-			at(m.Pix[i:i+m.C], x, y)
-		}
+// opaque sets a row of RGB from pixels of four bytes, whose last is left out.
+func opaque(row []float32, from []uint8) {
+	for i, j := 0, 0; i < len(row); i, j = i+3, j+4 {
+		row[i], row[i+1], row[i+2] = unit[from[j]], unit[from[j+1]], unit[from[j+2]]
 	}
+}
+
+// fill allocates the pixels and sets each row with set.
+func (m *Image) fill(set func(row []float32, y int)) {
+	row := m.W * m.C
+	m.Pix = make([]float32, m.H*row)
+	for y := range m.H {
+		set(m.Pix[y*row:][:row], y)
+	}
+}
+
+// fillEach is fill for single pixels.
+func (m *Image) fillEach(set func(p []float32, x, y int)) {
+	m.fill(func(row []float32, y int) {
+		for x := range m.W {
+			set(row[x*m.C:][:m.C], x, y)
+		}
+	})
 }
 
 // unit16 maps 16 bits to [0, 1].

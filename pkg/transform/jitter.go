@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/sslctl/sslctl/pkg/keyed"
+	"github.com/sslctl/sslctl/pkg/simd"
 )
 
 // Jitter changes the intensities of an image in [0, 1], in this order:
@@ -44,19 +45,13 @@ func (j Jitter) Apply(dst, src Image, key keyed.Key) {
 			x[i] = min(max(v, 1e-4), 1)
 		}
 	default:
-		for i, v := range src.Pix {
-			x[i] = power(min(max(v, 1e-4), 1), gamma)
-		}
+		powers.Power(x, src.Pix, gamma)
 	}
-	if contrast != 1 {
-		m := mean(x)
-		for i, v := range x {
-			x[i] = float32((v-m)*contrast) + m
-		}
+	m := float32(0)
+	if contrast != 1 { // of 1, the values stay what they are to the bit
+		m = mean(x)
 	}
-	for i, v := range x {
-		x[i] = min(max(float32(v*brightness), 0), 1)
-	}
+	simd.Adjust(x, x, m, contrast, brightness)
 }
 
 // mean adds in four lanes, in float64: independent of the compiler and fast.

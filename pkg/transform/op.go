@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/sslctl/sslctl/pkg/keyed"
+	"github.com/sslctl/sslctl/pkg/simd"
 )
 
 // Op is one step of a pipeline. Ops are values without state, so they may be used from many goroutines.
@@ -70,10 +71,25 @@ func (f Flip) Apply(dst, src Image, key keyed.Key) {
 		copy(dst.Pix, src.Pix)
 		return
 	}
-	c, row := src.C, src.W*src.C
+	row := src.W * src.C
 	for y := range src.H {
-		from, to := src.Pix[y*row:][:row], dst.Pix[y*row:][:row]
-		for i, j := 0, row-c; i < row; i, j = i+c, j-c {
+		mirror(dst.Pix[y*row:][:row], src.Pix[y*row:][:row], src.C)
+	}
+}
+
+// mirror writes the pixels of a row in reverse.
+func mirror(to, from []float32, c int) {
+	switch c {
+	case 1:
+		for i, v := range from {
+			to[len(from)-1-i] = v
+		}
+	case 3:
+		for i, j := 0, len(from)-3; j >= 0; i, j = i+3, j-3 {
+			to[i], to[i+1], to[i+2] = from[j], from[j+1], from[j+2]
+		}
+	default:
+		for i, j := 0, len(from)-c; j >= 0; i, j = i+c, j-c {
 			copy(to[i:i+c], from[j:j+c])
 		}
 	}
@@ -103,6 +119,14 @@ func (Normalize) Size(h, w int) (int, int) { return h, w }
 // Apply implements Op.
 func (n Normalize) Apply(dst, src Image, _ keyed.Key) {
 	channels := len(n.Mean) // 1, or those of the image: the pipeline has checked it
+	if simd.StandardRun%channels == 0 {
+		var mean, std [simd.StandardRun]float32
+		for i := range mean {
+			mean[i], std[i] = n.Mean[i%channels], n.Std[i%channels]
+		}
+		simd.Standardize(dst.Pix, src.Pix, &mean, &std)
+		return
+	}
 	for ch := range channels {
 		mean, std := n.Mean[ch], n.Std[ch]
 		for i := ch; i < len(src.Pix); i += channels {

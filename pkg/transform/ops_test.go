@@ -29,9 +29,14 @@ func TestFlip(t *testing.T) {
 }
 
 func TestPowerIsAccurate(t *testing.T) {
+	power := func(x float32, y float64) float32 {
+		v := [1]float32{x}
+		powers.Power(v[:], v[:], y)
+		return v[0]
+	}
 	worst := 0.0
 	for i := range 200000 {
-		x := float32(math.Exp(-9.3 * keyed.New(1).Float64(uint64(i))))
+		x := float32(math.Exp(-9.2 * keyed.New(1).Float64(uint64(i))))
 		y := math.Exp(3 * (2*keyed.New(2).Float64(uint64(i)) - 1))
 		want := math.Pow(float64(x), y)
 		if want < 1e-37 {

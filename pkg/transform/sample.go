@@ -1,5 +1,7 @@
 package transform
 
+import "github.com/sslctl/sslctl/pkg/simd"
+
 // tap says how one output row or column is read from the input: from lines lo and hi with their weights.
 type tap struct {
 	lo, hi   int32
@@ -36,30 +38,58 @@ func (a axis) tap(i int) tap {
 	return t
 }
 
-// sample fills dst from src, bilinearly, along two independent axes.
+// sampleTile is how many values of a row are made at a time.
+const sampleTile = 192
+
+// sample fills dst from src, bilinearly, along two independent axes: first along the rows of src, then between two of them.
 func sample(dst, src Image, ys, xs axis) {
-	const tile = 64 // columns whose taps are computed once for all rows
-	var columns [tile]tap
 	c := src.C
-	for x0 := 0; x0 < dst.W; x0 += tile {
-		n := min(tile, dst.W-x0)
-		for i := range n {
-			columns[i] = xs.tap(x0 + i)
-			columns[i].lo *= int32(c)
-			columns[i].hi *= int32(c)
+	width := dst.W * c
+	var columns [sampleTile]tap
+	for from := 0; from < width; from += sampleTile {
+		n := min(sampleTile, width-from)
+		t := xs.tap(from / c)
+		for i := range columns[:n] {
+			ch := int32((from + i) % c)
+			if ch == 0 {
+				t = xs.tap((from + i) / c)
+			}
+			columns[i] = tap{t.lo*int32(c) + ch, t.hi*int32(c) + ch, t.wlo, t.whi}
 		}
+		rows := sampledRows{src: src, columns: columns[:n], at: [2]int32{-1, -1}}
 		for y := range dst.H {
 			t := ys.tap(y)
-			top := src.Pix[int(t.lo)*src.W*c:][:src.W*c]
-			bottom := src.Pix[int(t.hi)*src.W*c:][:src.W*c]
-			out := dst.Pix[(y*dst.W+x0)*c:][:n*c]
-			for i, x := range columns[:n] {
-				for ch := range int32(c) {
-					a := float32(top[x.lo+ch]*x.wlo) + float32(top[x.hi+ch]*x.whi)
-					b := float32(bottom[x.lo+ch]*x.wlo) + float32(bottom[x.hi+ch]*x.whi)
-					out[i*c+int(ch)] = float32(a*t.wlo) + float32(b*t.whi)
-				}
-			}
+			top := rows.row(t.lo, t.hi)
+			bottom := rows.row(t.hi, t.lo)
+			simd.Mix(dst.Pix[y*width+from:][:n], top, bottom, t.wlo, t.whi)
 		}
 	}
+}
+
+// sampledRows holds two rows of src, sampled along the columns: neighbours in dst often lie between the same ones.
+type sampledRows struct {
+	src     Image
+	columns []tap
+	at      [2]int32 // which rows they are; −1: none yet
+	values  [2][sampleTile]float32
+}
+
+// row returns a row, sampled; it leaves the row other where it is.
+func (r *sampledRows) row(which, other int32) []float32 {
+	i := 0
+	switch {
+	case r.at[0] == which:
+		return r.values[0][:len(r.columns)]
+	case r.at[1] == which:
+		return r.values[1][:len(r.columns)]
+	case r.at[0] == other:
+		i = 1
+	}
+	r.at[i] = which
+	width := r.src.W * r.src.C
+	from, to := r.src.Pix[int(which)*width:][:width], r.values[i][:len(r.columns)]
+	for k, t := range r.columns {
+		to[k] = float32(from[t.lo]*t.wlo) + float32(from[t.hi]*t.whi)
+	}
+	return to
 }

@@ -26,6 +26,15 @@ func (t *constants) word(v uint32) Mem {
 
 func (t *constants) float(v float64) Mem { return t.word(math.Float32bits(float32(v))) }
 
+func (t *constants) double(v float64) Mem {
+	m := t.mem.Offset(t.used)
+	for i := range vector / 8 {
+		DATA(t.used+8*i, U64(math.Float64bits(v)))
+	}
+	t.used += vector
+	return m
+}
+
 func newConstants(name string) *constants {
 	return &constants{mem: GLOBL(name, attr.RODATA|attr.NOPTR)}
 }

@@ -23,6 +23,7 @@ var sets = map[string]func(){
 	"update":    updateKernels,
 	"squares":   squaresKernels,
 	"fixed":     fixedKernels,
+	"image":     imageKernels,
 	"columns":   columnsKernels,
 	"panel":     panelKernels,
 	"panel512":  panelWideKernels,
