@@ -3,9 +3,13 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -162,5 +166,62 @@ func TestPassedTests(t *testing.T) {
 	}
 	if got := passedIn([]byte(good + event("fail", "test/fixtures", "TestDefinitions"))); got["pkg/simd TestA"] {
 		t.Errorf("with wrong definitions: %v", got)
+	}
+}
+
+func TestARowWithoutPeers(t *testing.T) {
+	root := t.TempDir()
+	if err := run(context.Background(), []string{"-row", "a", "-rounds", "1", "-python", filepath.Join(root, "python"), "-root", root, "-results", "results.json"}); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(root, "results.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var figures []figure
+	if err := json.Unmarshal(data, &figures); err != nil || len(figures) != 3 {
+		t.Fatalf("%s: %v", data, err)
+	}
+	for _, f := range figures {
+		if !strings.HasPrefix(f.ID, "a.") || f.Ours <= 0 || f.Peer != nil || f.Ratio != nil || f.Unit != "ms" {
+			t.Errorf("%+v", f)
+		}
+	}
+}
+
+func TestScratchIsWhatTheFirstCallAllocates(t *testing.T) {
+	var keep []byte
+	if got := scratch(func() { keep = make([]byte, 3<<20) }); got < 3<<20 || got > 4<<20 || len(keep) == 0 {
+		t.Errorf("%v bytes, want 3 MiB", got)
+	}
+}
+
+// Five steps are done between any two looks at the counter, and other series do not count.
+func TestRateOfAJob(t *testing.T) {
+	var steps atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, "# HELP sslctl_job_steps_total Steps.\nsslctl_job_steps_total{worker=\"1\"} %d\nsslctl_job_steps_other 7\n", steps.Add(5))
+	}))
+	defer server.Close()
+	dir := t.TempDir()
+	folder := filepath.Join(dir, "run-1")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	log := "{}\n" + `{"msg":"` + addressInLog + `","on":"` + strings.TrimPrefix(server.URL, "http://") + `"}` + "\n"
+	if err := os.WriteFile(filepath.Join(folder, "log"), []byte(log), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	rate, err := rateOfJob(t.Context(), dir)
+	if err != nil || rate <= 0 || steps.Load() < demoWarm+demoSteps {
+		t.Errorf("rate %v after %d steps, %v", rate, steps.Load(), err)
+	}
+}
+
+func TestRateOfAJobThatEnds(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := rateOfJob(ctx, t.TempDir()); err == nil || !strings.Contains(err.Error(), "wait for metrics") {
+		t.Errorf("without a log: %v", err)
 	}
 }

@@ -14,14 +14,10 @@ import (
 // telling are the CPU flags that kernels choose by.
 var telling = []string{"avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512_bf16"}
 
-// machine describes what the figures were measured on: cores, CPU, its vector extensions, our arithmetic.
+// machine describes what the figures were measured on: cores, CPU, its vector extensions, our arithmetic and which of its paths ran.
 func machine() string {
 	model, flags := cpu()
-	forced := os.Getenv("SSLCTL_SIMD")
-	if forced != "" {
-		forced = ", SSLCTL_SIMD=" + forced
-	}
-	return fmt.Sprintf("%d cores, %s (%s); numerics %s%s; %s %s/%s", runtime.GOMAXPROCS(0), model, flags, simd.Profile(), forced,
+	return fmt.Sprintf("%d cores, %s (%s); kernels %s, numerics %s; %s %s/%s", runtime.GOMAXPROCS(0), model, flags, simd.Path(), simd.Profile(),
 		runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 

@@ -17,6 +17,9 @@ var paths = []string{"portable", "avx2", "avx512"}
 // path is the index in paths of the one that this process was started with.
 var path = startPath()
 
+// Path names the path of the kernels that this process was started with: "portable", "avx2" or "avx512". Paths of one profile give equal bits.
+func Path() string { return paths[path] }
+
 // startPath ends the program if the variable asks for what cannot be: computing in another way unasked would be found out too late.
 func startPath() int {
 	chosen, err := choosePath(os.Getenv(PathVariable), machinePath())

@@ -31,8 +31,8 @@ func TestChoosePath(t *testing.T) {
 func TestEnvironmentForcesAPath(t *testing.T) {
 	const inside = "SIMD_TEST_INSIDE"
 	if want := os.Getenv(inside); want != "" {
-		if paths[path] != want {
-			t.Fatalf("path %s, want %s", paths[path], want)
+		if Path() != want {
+			t.Fatalf("path %s, want %s", Path(), want)
 		}
 		if portable := Profile() == profilePortable; portable != (want == "portable") {
 			t.Fatalf("profile %s on path %s", Profile(), want)
