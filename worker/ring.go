@@ -9,7 +9,6 @@ import (
 	"github.com/sslctl/sslctl/internal/bus"
 	"github.com/sslctl/sslctl/internal/jobspec"
 	"github.com/sslctl/sslctl/pkg/allreduce"
-	"github.com/sslctl/sslctl/proto"
 	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
 	"go.uber.org/zap"
 )
@@ -57,11 +56,17 @@ func (s *session) join(ctx context.Context) (*ring, error) {
 			s.log.Debug("closed the connection to NATS", zap.Error(err))
 		}
 	}
-	group, err := allreduce.NewGroup(allreduce.Config{
+	config := allreduce.Config{
 		Rank: int(a.Rank), World: len(a.Members), VirtualRanks: s.job.Spec.Training.VirtualRanks, Starts: starts,
 		JobUID: a.JobUid, Generation: a.Generation, BucketElements: bucketElements(s.job), DetectWithin: within,
-	}, allreduce.NewNATSTransport(conn, proto.RingSubject(s.registered.Cluster, a.JobUid, a.Generation), int(a.Rank)))
+	}
+	transport, shutdown := s.transport(config, conn)
+	group, err := allreduce.NewGroup(config, transport)
 	if err != nil {
+		if err := transport.Close(); err != nil {
+			s.log.Debug("closed the transport", zap.Error(err))
+		}
+		shutdown()
 		disconnect()
 		return nil, permanentError{fmt.Errorf("join generation %d: %w", a.Generation, err)}
 	}
@@ -75,6 +80,7 @@ func (s *session) join(ctx context.Context) (*ring, error) {
 			s.log.Debug("closed the ring", zap.Error(err))
 		}
 		r.meter.count(group.Stats())
+		shutdown()
 		disconnect()
 	}
 	s.report.phase(sslctlv1.Phase_PHASE_PREPARING, waitsForRanks(len(a.Members)-1))

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"runtime"
 	"slices"
@@ -36,6 +37,8 @@ type Config struct {
 	Version      string
 	Timeout      time.Duration // of one request to one coordinator; 0 means 2 s
 	DrainWithin  time.Duration // how long the job may take to go on without this worker when it leaves; 0: it leaves at once
+	RingListen   string        // host:port where the other ranks of a job connect; port 0 picks a free one; ":0" if empty
+	RingHost     string        // host that they dial; if empty, the one that the NATS server sees this worker at
 	Logger       *zap.Logger
 	Registry     prometheus.Registerer // takes the worker's metrics; nil: nobody asks for them
 	Readiness    *telemetry.Readiness  // is told whether the worker is registered; nil: nobody asks
@@ -79,6 +82,12 @@ func Run(ctx context.Context, c Config) error {
 	}
 	if strings.ContainsAny(c.ID, " \t\n=,/") {
 		return fmt.Errorf("%w: worker id %q has a blank, an equals sign, a comma or a slash in it; use letters, digits and hyphens", ErrConfig, c.ID)
+	}
+	if c.RingListen == "" {
+		c.RingListen = ":0"
+	}
+	if _, _, err := net.SplitHostPort(c.RingListen); err != nil {
+		return fmt.Errorf("%w: the address %q to listen at for other ranks: %w; expected host:port", ErrConfig, c.RingListen, err)
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 2 * time.Second

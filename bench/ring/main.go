@@ -38,7 +38,7 @@ func main() {
 	var s settings
 	flag.IntVar(&s.Ranks, "ranks", 4, "processes in the ring")
 	flag.IntVar(&s.Bytes, "bytes", 64<<20, "bytes of the gradient, as float32")
-	flag.StringVar(&s.Lane, "lane", "nats", "how frames travel")
+	flag.StringVar(&s.Lane, "lane", "nats", "how frames travel: nats (a server in each process), direct (TCP alone), shared (one server for all)")
 	flag.StringVar(&s.Wire, "wire", "int32", "what a value is on its way")
 	flag.IntVar(&s.Rounds, "rounds", 9, "measured rounds")
 	flag.IntVar(&s.Warmup, "warmup", 2, "rounds before those")

@@ -167,7 +167,7 @@ func (gr *group) startWorkers(n int) {
 	for i := range n {
 		id := "worker-" + strconv.Itoa(i+1)
 		gr.workers.Go(func() {
-			err := worker.Run(ctx, worker.Config{ID: id, Coordinators: gr.addresses, Version: version, Logger: gr.log, Registry: gr.registry})
+			err := worker.Run(ctx, worker.Config{ID: id, Coordinators: gr.addresses, Version: version, Logger: gr.log, Registry: gr.registry, RingListen: "127.0.0.1:0"})
 			if err != nil {
 				gr.fail(fmt.Errorf("%s: %w", id, err))
 			}

@@ -17,6 +17,8 @@ type workerOptions struct {
 	httpListen  string
 	pprof       bool
 	drainWithin time.Duration
+	ringListen  string
+	ringHost    string
 }
 
 func newWorkerCommand(g *globals) *cobra.Command {
@@ -29,6 +31,9 @@ uses all cores that GOMAXPROCS allows.
 
 When it is to stop, it takes no more work, and its job stores a checkpoint at the next step boundary and goes on without it, so that no step is
 repeated. What is not done within --drain-within is cut short; a second signal ends the process at once.
+
+The workers of a job send gradients straight to each other. What --ring-listen and --ring-host cannot provide for, behind address translation say,
+goes over the NATS servers of the cluster instead, which is slower; the log says so.
 
 A job refers to S3 credentials by name. This worker finds those of NAME in the files accessKey and secretKey of $` + jobspec.SecretsDir + `/NAME,
 or in SSLCTL_SECRET_NAME_ACCESS_KEY and SSLCTL_SECRET_NAME_SECRET_KEY.
@@ -46,6 +51,8 @@ and a coordinator answers it; else the reason).`,
 	f.StringToStringVar(&o.labels, "label", nil, "key=value that a job's spec.workers.selector can ask for (repeatable)")
 	f.Lookup("label").DefValue = "" // an empty map's "[]" says nothing
 	f.DurationVar(&o.drainWithin, "drain-within", time.Minute, "how long the job may take to store a checkpoint and go on without this worker when it is stopped")
+	f.StringVar(&o.ringListen, "ring-listen", ":0", "host:port where the other workers of a job connect to this one; port 0 is any free one")
+	f.StringVar(&o.ringHost, "ring-host", "", "host that they dial (default: the one that the NATS server sees this worker at)")
 	addHTTPFlag(cmd, &o.httpListen)
 	addPprofFlag(cmd, &o.pprof, "--http-listen")
 	cmd.AddCommand(newWorkerListCommand(g), newWorkerCordonCommand(g), newWorkerDrainCommand(g), newWorkerUncordonCommand(g))
@@ -75,5 +82,6 @@ func runWorker(ctx context.Context, g *globals, o workerOptions) error {
 	defer stop()
 	return worker.Run(ctx, worker.Config{
 		ID: o.id, Coordinators: g.addresses, Labels: o.labels, Version: version, DrainWithin: o.drainWithin, Logger: log, Registry: registry, Readiness: readiness,
+		RingListen: o.ringListen, RingHost: o.ringHost,
 	})
 }

@@ -92,6 +92,15 @@ func Connect(ctx context.Context, urls []string, name string, logger *zap.Logger
 	}
 }
 
+// Conn is a client's connection.
+type Conn = nats.Conn
+
+// Encrypted says whether a connection is over TLS.
+func Encrypted(conn *Conn) bool {
+	_, err := conn.TLSConnectionState()
+	return err == nil
+}
+
 // Close sends what is still buffered, lets subscriptions finish what they have received, and closes the connection: at once if there is
 // no server to send to, and after the given time in any case.
 func Close(conn *nats.Conn, within time.Duration) error {

@@ -36,6 +36,7 @@ type ServerConfig struct {
 	MaxPayload    int           // bytes in one message; 8 MiB
 	MaxPending    int64         // bytes queued for a client before it is dropped as too slow; 64 MiB, 8 windows of 4 MiB and as much again
 	WriteDeadline time.Duration // how long one write to a slow client may block; 30 s: a frozen worker is the trainer's business, not the bus's
+	Token         string        // what clients must know to be let in; all are if empty
 	Logger        *zap.Logger   // server messages; none if nil
 }
 
@@ -88,6 +89,12 @@ func StartServer(config ServerConfig) (*Server, error) {
 // ClientURL is where clients on this machine reach the server.
 func (s *Server) ClientURL() string { return s.client }
 
+// Port is where the server listens for clients.
+func (s *Server) Port() int { return s.server.Addr().(*net.TCPAddr).Port }
+
+// InProcess connects a client to the server without a network.
+func (s *Server) InProcess() (net.Conn, error) { return s.server.InProcessConn() }
+
 // ClusterURL is what another server on this machine lists in its Routes; empty if the server is not clustered.
 func (s *Server) ClusterURL() string { return s.routes }
 
@@ -112,6 +119,7 @@ func options(config ServerConfig) (*server.Options, error) {
 		MaxPayload:    int32(or(config.MaxPayload, defaultMaxPayload)),
 		MaxPending:    or(config.MaxPending, defaultMaxPending),
 		WriteDeadline: or(config.WriteDeadline, defaultWriteDeadline),
+		Authorization: config.Token,
 		NoSigs:        true,
 		NoLog:         true,
 	}

@@ -13,7 +13,7 @@ const MaxVirtualRanks = 64
 
 const (
 	defaultBucketElements = 1 << 20
-	defaultFrameBytes     = 256 << 10
+	defaultFrameBytes     = 64<<10 - 4*Block
 	defaultWindowBytes    = 4 << 20
 	defaultDetectWithin   = 2 * time.Second
 )
@@ -30,7 +30,8 @@ type Config struct {
 	// BucketElements is the number of elements whose exponents are agreed at once, rounded up to whole blocks of 128; 1 Mi if 0. Results
 	// do not depend on it: a larger one costs fewer frames, a smaller one lets the data start earlier.
 	BucketElements int
-	// FrameBytes bounds the payload of one frame; 256 KiB if 0.
+	// FrameBytes bounds the payload of one frame; a block less than 64 KiB if 0, so that with what is said around it a NATS server reads
+	// it at once.
 	FrameBytes int
 	// WindowBytes bounds what is on its way to a neighbour or waits there, in whole frames: small ones count as much; 4 MiB if 0, at
 	// least 4 frames.

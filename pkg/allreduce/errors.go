@@ -30,6 +30,7 @@ type ErrPeerLost struct {
 	Rank   int           // who is lost
 	By     int           // rank that noticed
 	Left   bool          // it said goodbye: closed its Group; it may well be alive
+	Ended  bool          // its process has: it closed its connection and takes no new one
 	Silent time.Duration // how long nothing was heard from it
 	Limit  time.Duration // how long that was tolerated
 }
@@ -37,6 +38,9 @@ type ErrPeerLost struct {
 func (e *ErrPeerLost) Error() string {
 	if e.Left {
 		return fmt.Sprintf("rank %d left the ring (noticed by rank %d)", e.Rank, e.By)
+	}
+	if e.Ended {
+		return fmt.Sprintf("rank %d lost: its process has ended (noticed by rank %d)", e.Rank, e.By)
 	}
 	return fmt.Sprintf("rank %d lost: rank %d heard neither data nor keepalive from it for %s (limit %s)",
 		e.Rank, e.By, e.Silent.Round(time.Millisecond), e.Limit)

@@ -10,7 +10,7 @@ import (
 const headerBytes = 80
 
 // magic ends in the version of the frame format.
-const magic = 0x31_52_4c_53 // "SLR1"
+const magic = 0x32_52_4c_53 // "SLR2"
 
 type kind uint8
 
@@ -30,10 +30,11 @@ const (
 	flagResend                       // kindAck: send again from seq+1 on
 	flagHeard                        // kindHello, kindBye: the sender has heard the receiver's
 	flagLeft                         // kindLost: the rank said goodbye
+	flagEnded                        // kindLost: the rank's process has ended
 )
 
 // header precedes every payload. On the wire: magic, kind, op, flags, job, generation, step, seq, offset, total, collective, stream,
-// from, segment, length of the payload, CRC-32C over all of that and the payload; little-endian.
+// from, segment, length of the payload, CRC-32C of the payload, CRC-32C of all before it; little-endian.
 type header struct {
 	kind                  kind
 	op                    op
@@ -43,6 +44,7 @@ type header struct {
 	offset, total         uint64 // of the payload in its stream, in units; units in the stream
 	collective, stream    uint32
 	from, segment         uint16
+	sum                   uint32 // CRC-32C of the payload
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -52,7 +54,7 @@ var (
 	errCorrupt   = errors.New("corrupt frame")
 )
 
-// seal writes the header and checksum into the first headerBytes of buf; the payload must be in place.
+// seal writes the header and its checksum into the first headerBytes of buf; the payload must be in place and h.sum its checksum.
 func (h *header) seal(buf []byte) {
 	binary.LittleEndian.PutUint32(buf[0:], magic)
 	buf[4], buf[5] = byte(h.kind), byte(h.op)
@@ -68,8 +70,8 @@ func (h *header) seal(buf []byte) {
 	binary.LittleEndian.PutUint16(buf[64:], h.from)
 	binary.LittleEndian.PutUint16(buf[66:], h.segment)
 	binary.LittleEndian.PutUint32(buf[68:], uint32(len(buf)-headerBytes))
-	binary.LittleEndian.PutUint32(buf[72:], 0)
-	binary.LittleEndian.PutUint32(buf[76:], checksum(buf))
+	binary.LittleEndian.PutUint32(buf[72:], h.sum)
+	binary.LittleEndian.PutUint32(buf[76:], checksum(buf[:76]))
 }
 
 // parse reads and checks a received frame.
@@ -77,7 +79,8 @@ func parse(buf []byte) (header, error) {
 	if len(buf) < headerBytes || binary.LittleEndian.Uint32(buf) != magic {
 		return header{}, errMalformed
 	}
-	if binary.LittleEndian.Uint32(buf[76:]) != checksum(buf) || int(binary.LittleEndian.Uint32(buf[68:])) != len(buf)-headerBytes {
+	if binary.LittleEndian.Uint32(buf[76:]) != checksum(buf[:76]) || payloadBytes(buf) != len(buf)-headerBytes ||
+		binary.LittleEndian.Uint32(buf[72:]) != checksum(buf[headerBytes:]) {
 		return header{}, errCorrupt
 	}
 	return header{
@@ -94,18 +97,26 @@ func parse(buf []byte) (header, error) {
 		stream:     binary.LittleEndian.Uint32(buf[60:]),
 		from:       binary.LittleEndian.Uint16(buf[64:]),
 		segment:    binary.LittleEndian.Uint16(buf[66:]),
+		sum:        binary.LittleEndian.Uint32(buf[72:]),
 	}, nil
 }
 
-func checksum(buf []byte) uint32 {
-	return crc32.Update(crc32.Checksum(buf[:76], castagnoli), castagnoli, buf[headerBytes:])
-}
+func checksum(p []byte) uint32 { return crc32.Checksum(p, castagnoli) }
+
+// payloadBytes is the length of the payload that a header tells.
+func payloadBytes(buf []byte) int { return int(binary.LittleEndian.Uint32(buf[68:])) }
 
 // frame is a data frame with its buffer: header room and payload.
 type frame struct {
 	header header
-	buf    []byte
-	writes int // how often it was handed to the transport; sealed from the first on
+	buffer buffer
+	summed bool // header.sum is the payload's
+	writes int  // how often it was handed to the transport; sealed from the first on
 }
 
-func (f *frame) payload() []byte { return f.buf[headerBytes:] }
+func (f *frame) payload() []byte { return f.buffer.frame()[headerBytes:] }
+
+// isFrame says whether buf begins with a whole header.
+func isFrame(buf []byte) bool {
+	return binary.LittleEndian.Uint32(buf) == magic && binary.LittleEndian.Uint32(buf[76:]) == checksum(buf[:76])
+}

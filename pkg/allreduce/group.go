@@ -22,6 +22,7 @@ type Group struct {
 	collective uint32 // number of the running one, from 1
 	broken     error
 	scratch    []byte
+	exponents  []byte
 
 	closing  sync.Once
 	closed   atomic.Bool
@@ -68,6 +69,9 @@ func (g *Group) Join(ctx context.Context) error {
 	case err == nil:
 		err = g.link.greet(ctx)
 		g.joined, g.broken = err == nil, err
+		if err == nil && g.link.lanes != nil {
+			g.link.lanes.settle(ctx, min(g.config.DetectWithin, dialWithin))
+		}
 	}
 	g.running.Unlock()
 	if err == nil {
@@ -166,4 +170,12 @@ func (g *Group) buffer(n int) []byte {
 		g.scratch = make([]byte, n)
 	}
 	return g.scratch[:n]
+}
+
+// agreedExponents returns room for n exponents that the next call hands out again.
+func (g *Group) agreedExponents(n int) []byte {
+	if cap(g.exponents) < n {
+		g.exponents = make([]byte, n)
+	}
+	return g.exponents[:n]
 }

@@ -8,11 +8,13 @@ import (
 )
 
 // link is this rank's place in the ring: a reliable, ordered stream of frames to the right neighbour and one from the left, both within
-// a credit window, and the liveness of both neighbours. One collective at a time calls send and next; three goroutines serve it: read
-// (linkread.go), write (linkwrite.go) and watch (linkwatch.go).
+// a credit window, and the liveness of both neighbours. One collective at a time calls send and next; goroutines serve it: read
+// (linkread.go), write for each neighbour (linkwrite.go) and watch (linkwatch.go).
 type link struct {
 	config      Config
 	transport   Transport
+	lanes       *LaneTransport // the transport, if it is one: then frames pass in place
+	pool        *pool
 	job         uint64
 	left, right *peer // the same one in a ring of two
 
@@ -21,8 +23,8 @@ type link struct {
 	wg     sync.WaitGroup
 
 	// Each signal has room for one: a waiter checks the state again after it.
-	arrived, space, wake, quiet chan struct{}
-	failed                      chan struct{} // closed by fail
+	arrived, space, quiet chan struct{}
+	over                  chan struct{} // closed by fail
 
 	mu    sync.Mutex
 	err   error
@@ -53,7 +55,7 @@ type link struct {
 	nackDue  bool
 
 	control []control // small frames to write before data
-	busy    bool      // one of them is in the transport's hands
+	busy    int       // how many of them are in the transport's hands
 	started bool      // the goroutines run
 	watched bool      // both neighbours have greeted: their silence counts
 }
@@ -61,6 +63,7 @@ type link struct {
 // peer is a neighbour.
 type peer struct {
 	rank     int
+	wake     chan struct{} // there is something to write to it
 	hello    bool          // it has greeted
 	heardUs  bool          // it has heard our greeting
 	heard    bool          // since the last tick
@@ -83,13 +86,17 @@ type control struct {
 func newLink(config Config, transport Transport) *link {
 	l := &link{
 		config: config, transport: transport, job: config.job(),
-		arrived: make(chan struct{}, 1), space: make(chan struct{}, 1), wake: make(chan struct{}, 1), quiet: make(chan struct{}, 1),
-		failed: make(chan struct{}),
+		arrived: make(chan struct{}, 1), space: make(chan struct{}, 1), quiet: make(chan struct{}, 1), over: make(chan struct{}),
 	}
-	l.left = &peer{rank: (config.Rank + config.World - 1) % config.World}
+	l.left = &peer{rank: (config.Rank + config.World - 1) % config.World, wake: make(chan struct{}, 1)}
 	l.right = l.left
 	if config.World > 2 {
-		l.right = &peer{rank: (config.Rank + 1) % config.World}
+		l.right = &peer{rank: (config.Rank + 1) % config.World, wake: make(chan struct{}, 1)}
+	}
+	if l.lanes, _ = transport.(*LaneTransport); l.lanes != nil {
+		l.lanes.to, l.pool = l, l.lanes.pool
+	} else {
+		l.pool = newPool(config)
 	}
 	l.patience = l.minPatience()
 	l.slots = uint64(config.WindowBytes / (config.FrameBytes + headerBytes))
@@ -113,39 +120,25 @@ func (l *link) start() bool {
 		return false
 	}
 	l.started = true
-	l.wg.Add(3)
-	go l.read()
-	go l.write()
-	go l.watch()
+	if l.lanes == nil {
+		l.wg.Go(l.read)
+	}
+	for _, p := range l.peers() {
+		l.wg.Go(func() { l.write(p) })
+	}
+	l.wg.Go(l.watch)
 	return true
 }
 
 // frame returns a frame with room for n payload bytes.
-func (l *link) frame(n int) *frame {
-	if !l.large(headerBytes + n) {
-		return &frame{buf: make([]byte, headerBytes+n)}
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for len(l.free) > 0 {
-		buf := l.free[len(l.free)-1]
-		l.free = l.free[:len(l.free)-1]
-		if cap(buf) >= headerBytes+n {
-			return &frame{buf: buf[:headerBytes+n]}
-		}
-	}
-	return &frame{buf: make([]byte, headerBytes+n, headerBytes+l.config.FrameBytes)}
-}
-
-// large says whether a buffer is worth keeping: it will hold most full frames.
-func (l *link) large(n int) bool { return n >= l.config.FrameBytes/2 }
+func (l *link) frame(n int) *frame { return &frame{buffer: l.pool.get(headerBytes + n)} }
 
 // recycle takes back a frame's buffer. Callers hold mu and use the frame no more.
 func (l *link) recycle(f *frame) {
-	if f != l.writing && l.large(cap(f.buf)) && len(l.free) < l.config.WindowBytes/l.config.FrameBytes {
-		l.free = append(l.free, f.buf)
+	if f != l.writing {
+		l.pool.put(f.buffer)
 	}
-	f.buf = nil
+	f.buffer = buffer{}
 }
 
 // release is recycle for a collective that has taken a frame and does not pass it on.
@@ -177,7 +170,7 @@ func (l *link) send(ctx context.Context, f *frame) error {
 			l.enqueue(f)
 			wait.end(l)
 			l.mu.Unlock()
-			signal(l.wake)
+			signal(l.right.wake)
 			return nil
 		}
 		l.reportTaken()
@@ -185,7 +178,7 @@ func (l *link) send(ctx context.Context, f *frame) error {
 		l.mu.Unlock()
 		select {
 		case <-l.space:
-		case <-l.failed:
+		case <-l.over:
 		case <-ctx.Done():
 			return fmt.Errorf("awaited room in the window to rank %d for %s: %w", l.right.rank, wait.since(), context.Cause(ctx))
 		}
@@ -202,7 +195,7 @@ func (l *link) take(ctx context.Context, start bool) (*frame, error) {
 			f := l.inbox[0]
 			l.inbox[0] = nil
 			l.inbox = l.inbox[1:]
-			l.waiting -= len(f.buf)
+			l.waiting -= f.buffer.n
 			l.taken++
 			if l.taken-l.reported >= (l.slots+7)/8 {
 				l.reportTaken()
@@ -237,7 +230,7 @@ func (l *link) take(ctx context.Context, start bool) (*frame, error) {
 		select {
 		case <-l.arrived:
 		case <-space:
-		case <-l.failed:
+		case <-l.over:
 		case <-ctx.Done():
 			return nil, fmt.Errorf("awaited a frame from rank %d for %s: %w", l.left.rank, wait.since(), context.Cause(ctx))
 		}
@@ -253,9 +246,9 @@ func (l *link) enqueue(f *frame) {
 		l.stall = 0
 	}
 	l.queue = append(l.queue, f)
-	l.kept += len(f.buf)
+	l.kept += f.buffer.n
 	l.stats.FramesSent++
-	l.stats.BytesSent += uint64(len(f.buf))
+	l.stats.BytesSent += uint64(f.buffer.n)
 	l.stats.MaxKept = max(l.stats.MaxKept, l.kept)
 }
 
@@ -264,7 +257,7 @@ func (l *link) enqueue(f *frame) {
 func (l *link) reportTaken() {
 	if l.taken != l.reported {
 		l.ackDue = true
-		signal(l.wake)
+		signal(l.left.wake)
 	}
 }
 
@@ -272,7 +265,7 @@ func (l *link) reportTaken() {
 func (l *link) fail(err error) {
 	if l.err == nil {
 		l.err = err
-		close(l.failed)
+		close(l.over)
 		signal(l.quiet)
 	}
 }

@@ -42,7 +42,7 @@ func (l *link) greet(ctx context.Context) error {
 		select {
 		case <-repeat.C:
 		case <-l.arrived:
-		case <-l.failed:
+		case <-l.over:
 		case <-ctx.Done():
 			return fmt.Errorf("awaited the greeting of %s for %s: %w",
 				strings.Join(missing, " and "), time.Since(begin).Round(time.Millisecond), context.Cause(ctx))
@@ -94,7 +94,7 @@ func (l *link) farewell(limit <-chan time.Time, confirm bool) {
 	again := true
 	for {
 		l.mu.Lock()
-		waiting := len(l.control) > 0 || l.busy
+		waiting := len(l.control) > 0 || l.busy > 0
 		for _, p := range l.peers() {
 			if p.gone || p.heardBye {
 				continue

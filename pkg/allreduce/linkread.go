@@ -7,27 +7,47 @@ import (
 	"unsafe"
 )
 
-// read takes frames from the transport until the link is closed.
+// read takes frames from a Transport until the link is closed. A LaneTransport calls accept, ended and failed itself.
 func (l *link) read() {
-	defer l.wg.Done()
 	for {
 		buf, err := l.transport.Receive(l.ctx)
-		if l.ctx.Err() != nil {
+		var gone *Ended
+		switch {
+		case l.ctx.Err() != nil:
 			return
-		}
-		if err != nil {
-			l.mu.Lock()
-			l.fail(fmt.Errorf("receiving frames: %w", err))
-			l.mu.Unlock()
+		case errors.As(err, &gone):
+			l.ended(gone.Rank)
+		case err != nil:
+			l.failed(err)
 			return
+		default:
+			l.accept(foreign(buf))
 		}
-		l.accept(buf)
+	}
+}
+
+// failed ends the collectives because nothing will be received any more.
+func (l *link) failed(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fail(fmt.Errorf("receiving frames: %w", err))
+}
+
+// ended notes that a neighbour's process is no more.
+func (l *link) ended(rank int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.peers() {
+		if p.rank == rank && !p.gone {
+			l.lost(&ErrPeerLost{Rank: rank, By: l.config.Rank, Ended: true})
+		}
 	}
 }
 
 // accept checks a received frame and acts on it. Frames that are not for this generation of this job are counted and dropped: a frozen
 // process that comes back must not disturb those that went on without it.
-func (l *link) accept(buf []byte) {
+func (l *link) accept(b buffer) {
+	buf := b.frame()
 	h, err := parse(buf)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -59,7 +79,10 @@ func (l *link) accept(buf []byte) {
 		l.hello(p, h, string(buf[headerBytes:]))
 		return
 	case kindLost:
-		l.lost(&ErrPeerLost{Rank: int(h.segment), By: int(h.offset), Left: h.flags&flagLeft != 0, Silent: time.Duration(h.total), Limit: l.config.DetectWithin})
+		l.lost(&ErrPeerLost{
+			Rank: int(h.segment), By: int(h.offset), Left: h.flags&flagLeft != 0, Ended: h.flags&flagEnded != 0,
+			Silent: time.Duration(h.total), Limit: l.config.DetectWithin,
+		})
 		return
 	case kindBye:
 		if h.flags&flagHeard != 0 {
@@ -75,7 +98,7 @@ func (l *link) accept(buf []byte) {
 	l.greeted(p, true)
 	switch h.kind {
 	case kindData:
-		l.data(h, buf)
+		l.data(h, b)
 	case kindAck:
 		l.ack(h)
 	}
@@ -103,27 +126,27 @@ func (l *link) peer(h header) *peer {
 	return nil
 }
 
-func (l *link) data(h header, buf []byte) {
+func (l *link) data(h header, b buffer) {
 	switch {
 	case h.seq <= l.received:
 		l.stats.Rejected.Duplicate++
 		// The acknowledgement was lost, or is late; the sender must not repeat this for ever.
 		l.ackDue = true
-		signal(l.wake)
+		signal(l.left.wake)
 		return
 	case h.seq > l.received+1:
 		l.stats.Rejected.OutOfOrder++
 		l.requestResend()
 		return
 	}
-	if uintptr(unsafe.Pointer(unsafe.SliceData(buf)))%8 != 0 {
-		buf = append(make([]byte, 0, len(buf)), buf...)
+	if uintptr(unsafe.Pointer(unsafe.SliceData(b.frame())))%8 != 0 {
+		b = foreign(append(make([]byte, 0, b.n), b.frame()...))
 	}
 	l.received++
-	l.waiting += len(buf)
-	l.inbox = append(l.inbox, &frame{header: h, buf: buf})
+	l.waiting += b.n
+	l.inbox = append(l.inbox, &frame{header: h, buffer: b, summed: true})
 	l.stats.FramesReceived++
-	l.stats.BytesReceived += uint64(len(buf))
+	l.stats.BytesReceived += uint64(b.n)
 	l.stats.MaxWaiting = max(l.stats.MaxWaiting, l.waiting)
 	signal(l.arrived)
 }
@@ -134,7 +157,7 @@ func (l *link) requestResend() {
 	if l.nacked != l.received+1 {
 		l.nacked = l.received + 1
 		l.nackDue = true
-		signal(l.wake)
+		signal(l.left.wake)
 	}
 }
 
@@ -149,7 +172,7 @@ func (l *link) ack(h header) {
 	}
 	n := 0
 	for n < len(l.queue) && l.queue[n].header.seq <= h.seq {
-		l.kept -= len(l.queue[n].buf)
+		l.kept -= l.queue[n].buffer.n
 		l.recycle(l.queue[n])
 		l.queue[n] = nil
 		n++
@@ -170,7 +193,7 @@ func (l *link) ack(h header) {
 // rewind has everything that is not acknowledged written again. Callers hold mu.
 func (l *link) rewind() {
 	l.next, l.stall = 0, 0
-	signal(l.wake)
+	signal(l.right.wake)
 }
 
 func (l *link) hello(p *peer, h header, greeting string) {
@@ -205,7 +228,10 @@ func (l *link) lost(e *ErrPeerLost) {
 func (l *link) postLost(e *ErrPeerLost) {
 	flags := uint16(0)
 	if e.Left {
-		flags = flagLeft
+		flags |= flagLeft
+	}
+	if e.Ended {
+		flags |= flagEnded
 	}
 	for _, p := range l.peers() {
 		l.post(control{kind: kindLost, to: p.rank, flags: flags, segment: uint16(e.Rank), offset: uint64(e.By), total: uint64(e.Silent)})

@@ -23,7 +23,6 @@ func (l *link) maxPatience() time.Duration { return max(l.config.DetectWithin/2,
 
 // watch keeps this rank's keepalives going, counts the neighbours' silence, and repeats what stays unacknowledged.
 func (l *link) watch() {
-	defer l.wg.Done()
 	tick := l.tick()
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
@@ -54,7 +53,9 @@ func (l *link) watch() {
 		l.reportTaken()
 		l.checkProgress(elapsed, connected, count != reconnects)
 		l.checkPeers(elapsed, connected, count != reconnects)
-		signal(l.wake)
+		for _, p := range l.peers() {
+			signal(p.wake)
+		}
 		l.mu.Unlock()
 		reconnects = count
 	}

@@ -6,83 +6,98 @@ import (
 	"slices"
 )
 
-// write hands frames to the transport until the link is closed: small ones first, then data in order. It alone calls Send, so that a
-// transport that blocks holds up neither the collective's deadline nor the reading side.
-func (l *link) write() {
-	defer l.wg.Done()
+// write hands the frames for one neighbour to the transport until the link is closed: small ones first, then data in order. Only the
+// writers call Send, so that a neighbour that does not read holds up neither the collective's deadline, nor the reading side, nor what the
+// other neighbour is to hear.
+func (l *link) write(p *peer) {
 	var scratch []byte
 	for {
-		buf, to, f := l.pick(&scratch)
-		if buf == nil {
+		b, f := l.pick(p, &scratch)
+		if b.n == 0 {
 			select {
-			case <-l.wake:
+			case <-p.wake:
 				continue
 			case <-l.ctx.Done():
 				return
 			}
 		}
-		err := l.transport.Send(to, buf)
-		l.written(f, len(buf), err)
+		var err error
+		if l.lanes != nil {
+			err = l.lanes.send(p.rank, b)
+		} else {
+			err = l.transport.Send(p.rank, b.frame())
+		}
+		l.written(f, b.n, err)
 		if l.ctx.Err() != nil {
 			return
 		}
 	}
 }
 
-// pick chooses what to write next; nil if there is nothing. f is set for a data frame. Small frames are built in scratch.
-func (l *link) pick(scratch *[]byte) (buf []byte, to int, f *frame) {
+// pick chooses what to write to a neighbour next; an empty buffer if there is nothing. f is set for a data frame. Small frames are built
+// in scratch.
+func (l *link) pick(p *peer, scratch *[]byte) (b buffer, f *frame) {
 	l.mu.Lock()
 	h := header{job: l.job, generation: l.config.Generation, from: uint16(l.config.Rank)}
 	payload := ""
+	at := slices.IndexFunc(l.control, func(c control) bool { return c.to == p.rank })
 	switch {
-	case len(l.control) > 0:
-		c := l.control[0]
-		l.control = l.control[1:]
-		h.kind, h.flags, h.segment, h.offset, h.total, to = c.kind, c.flags, c.segment, c.offset, c.total, c.to
+	case at >= 0:
+		c := l.control[at]
+		l.control = slices.Delete(l.control, at, at+1)
+		h.kind, h.flags, h.segment, h.offset, h.total = c.kind, c.flags, c.segment, c.offset, c.total
 		if c.kind == kindHello {
 			payload = l.config.greeting()
 		}
-	case l.ackDue || l.nackDue:
-		h.kind, h.seq, h.offset, to = kindAck, l.received, l.taken, l.left.rank
+	case p == l.left && (l.ackDue || l.nackDue):
+		h.kind, h.seq, h.offset = kindAck, l.received, l.taken
 		if l.nackDue {
 			h.flags = flagResend
 		}
 		l.acked, l.reported = l.received, l.taken
 		l.ackDue, l.nackDue = false, false
-	case l.next < len(l.queue) && !l.held:
+	case p == l.right && l.next < len(l.queue) && !l.held:
 		f = l.queue[l.next]
 		l.next++
 		l.writing = f
 		f.writes++
 		first := f.writes == 1
-		buf, to = f.buf, l.right.rank
+		b = f.buffer
 		l.mu.Unlock()
 		if first {
 			// Outside the lock: the checksum is the long part, and only this goroutine touches the buffer.
 			f.header.job, f.header.generation, f.header.from = l.job, l.config.Generation, uint16(l.config.Rank)
-			f.header.seal(buf)
+			if !f.summed {
+				f.header.sum, f.summed = checksum(f.payload()), true
+			}
+			f.header.seal(b.frame())
 		}
-		return buf, to, f
+		return b, f
 	default:
 		l.mu.Unlock()
-		return nil, 0, nil
+		return buffer{}, nil
 	}
-	l.busy = true
+	l.busy++
 	l.stats.ControlSent++
 	l.mu.Unlock()
-	*scratch = append(append((*scratch)[:0], make([]byte, headerBytes)...), payload...)
-	h.seal(*scratch)
-	return *scratch, to, nil
+	b = buffer{lead: leadBytes, n: headerBytes + len(payload)}
+	*scratch = slices.Grow((*scratch)[:0], leadBytes+b.n+tailBytes)[:leadBytes+b.n+tailBytes]
+	b.raw = *scratch
+	copy(b.frame()[headerBytes:], payload)
+	h.sum = checksum(b.frame()[headerBytes:])
+	h.seal(b.frame())
+	return b, nil
 }
 
 // written notes what became of a frame.
 func (l *link) written(f *frame, n int, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.writing = nil
 	if f == nil {
-		l.busy = false
+		l.busy--
 		signal(l.quiet)
+	} else {
+		l.writing = nil
 	}
 	switch {
 	case err == nil:
@@ -110,5 +125,9 @@ func (l *link) post(c control) {
 	if !slices.Contains(l.control, c) {
 		l.control = append(l.control, c)
 	}
-	signal(l.wake)
+	for _, p := range l.peers() {
+		if p.rank == c.to {
+			signal(p.wake)
+		}
+	}
 }

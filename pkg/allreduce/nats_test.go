@@ -124,12 +124,13 @@ func TestOverAnEmbeddedCluster(t *testing.T) {
 // sendHook calls hook before the at-th frame is sent.
 type sendHook struct {
 	allreduce.Transport
-	sent, at int
-	hook     func()
+	sent atomic.Int64
+	at   int64
+	hook func()
 }
 
 func (s *sendHook) Send(to int, frame []byte) error {
-	if s.sent++; s.sent == s.at {
+	if s.sent.Add(1) == s.at {
 		s.hook()
 	}
 	return s.Transport.Send(to, frame)
@@ -196,7 +197,7 @@ func TestConnectionClosedFromOutside(t *testing.T) {
 }
 
 func TestServerWithSmallPayload(t *testing.T) {
-	s := natsCluster(t, 1, func(o *server.Options) { o.MaxPayload = 64 << 10 })[0]
+	s := natsCluster(t, 1, func(o *server.Options) { o.MaxPayload = 32 << 10 })[0]
 	conn := natsConn(t, s.ClientURL())
 	_, err := allreduce.NewGroup(allreduce.Config{World: 2, VirtualRanks: 2}, allreduce.NewNATSTransport(conn, "x", 0))
 	if !errors.Is(err, allreduce.ErrFrameTooLarge) || !strings.Contains(err.Error(), "max_payload") {

@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	// rankProcess tells a copy of the test program that it is rank 1 of two: "<server address> <subject prefix>".
+	// rankProcess tells a copy of the test program that it is rank 1 of two: "<server address> <subject prefix> <lane>".
 	rankProcess   = "ALLREDUCE_TEST_RANK"
 	processWithin = 2 * time.Second
 	processSteps  = 400
@@ -31,9 +31,9 @@ const (
 
 func TestMain(m *testing.M) {
 	if arguments := os.Getenv(rankProcess); arguments != "" {
-		var address, prefix string
-		fmt.Sscan(arguments, &address, &prefix)
-		if err := runRank(1, address, prefix, os.Stdout, nil); err != nil {
+		var address, prefix, lane string
+		fmt.Sscan(arguments, &address, &prefix, &lane)
+		if err := runRank(1, address, prefix, lane, os.Stdout, nil); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -43,14 +43,19 @@ func TestMain(m *testing.M) {
 }
 
 // runRank runs one of two ranks through processSteps sums; it writes a mark of each to out and then calls after.
-func runRank(rank int, address, prefix string, out io.Writer, after func(step int)) error {
+func runRank(rank int, address, prefix, lane string, out io.Writer, after func(step int)) error {
 	conn, err := nats.Connect(address, nats.MaxReconnects(-1))
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	g, err := allreduce.NewGroup(allreduce.Config{Rank: rank, World: 2, VirtualRanks: 4, JobUID: "5", DetectWithin: processWithin},
-		allreduce.NewNATSTransport(conn, prefix, rank))
+	config := allreduce.Config{Rank: rank, World: 2, VirtualRanks: 4, JobUID: "5", DetectWithin: processWithin}
+	transport, shutdown, err := laneTransport(lane, config, conn, prefix, nil)
+	if err != nil {
+		return err
+	}
+	defer shutdown()
+	g, err := allreduce.NewGroup(config, transport)
 	if err != nil {
 		return err
 	}
@@ -110,36 +115,47 @@ func TestSignalledProcess(t *testing.T) {
 			if !errors.As(here, &lost) || lost.Rank != 1 || lost.Left {
 				t.Errorf("error %v, want rank 1 lost", here)
 			}
+			// Where there is a connection to the process, its end is seen before the silence.
+			if straight := !strings.Contains(t.Name(), laneShared); straight != lost.Ended {
+				t.Errorf("error %v, want its end seen: %t", here, straight)
+			}
 		}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			address := natsCluster(t, 1, nil)[0].ClientURL()
-			prefix := fmt.Sprintf("sslctl.test.%d.1", ringNumber.Add(1))
-			program, err := os.Executable()
-			if err != nil {
-				t.Fatal(err)
-			}
-			var there, errorThere, here strings.Builder
-			child := exec.Command(program)
-			child.Env = append(os.Environ(), rankProcess+"="+address+" "+prefix)
-			child.Stdout, child.Stderr = &there, &errorThere
-			if err := child.Start(); err != nil {
-				t.Fatal(err)
-			}
-			var signals sync.WaitGroup
-			errHere := runRank(0, address, prefix, &here, func(step int) {
-				if step == processSteps/4 {
-					signals.Go(func() { c.signal(child.Process) })
-				}
+		for _, lane := range lanes {
+			t.Run(c.name+"/"+lane, func(t *testing.T) {
+				t.Parallel()
+				signalled(t, lane, c.signal, c.check)
 			})
-			signals.Wait()
-			errThere := child.Wait()
-			c.check(t, errHere, errThere, errorThere.String())
-			if n := min(here.Len(), there.Len()); here.String()[:n] != there.String()[:n] || n == 0 {
-				t.Errorf("the processes computed different sums, or none")
-			}
-		})
+		}
+	}
+}
+
+// signalled runs two ranks, of which the one in a process of its own gets a signal.
+func signalled(t *testing.T, lane string, signal func(p *os.Process), check func(t *testing.T, here, there error, errorThere string)) {
+	address := natsCluster(t, 1, nil)[0].ClientURL()
+	prefix := fmt.Sprintf("sslctl.test.%d.1", ringNumber.Add(1))
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var there, errorThere, here strings.Builder
+	child := exec.Command(program)
+	child.Env = append(os.Environ(), rankProcess+"="+address+" "+prefix+" "+lane)
+	child.Stdout, child.Stderr = &there, &errorThere
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var signals sync.WaitGroup
+	errHere := runRank(0, address, prefix, lane, &here, func(step int) {
+		if step == processSteps/4 {
+			signals.Go(func() { signal(child.Process) })
+		}
+	})
+	signals.Wait()
+	errThere := child.Wait()
+	check(t, errHere, errThere, errorThere.String())
+	if n := min(here.Len(), there.Len()); here.String()[:n] != there.String()[:n] || n == 0 {
+		t.Errorf("the processes computed different sums, or none")
 	}
 }
 

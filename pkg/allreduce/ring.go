@@ -191,6 +191,7 @@ func (g *Group) handle(ctx context.Context, streams []*stream, f *frame) error {
 	onward := true
 	if f.header.flags&flagFinal == 0 {
 		s.add(p, lo, hi)
+		f.summed = false
 		f.header.flags |= s.flags
 		if segment == g.config.Rank {
 			s.store(p, lo, hi)

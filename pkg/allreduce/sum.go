@@ -9,30 +9,41 @@ import (
 	"github.com/sslctl/sslctl/pkg/task"
 )
 
-// Sum adds the float32 tensors of all V virtual ranks, element by element, in block fixed point: the error of an element is at most
-// V/2 units of 2^(e−31+⌈log₂V⌉), where 2^e bounds all values of its block of 128 on all virtual ranks. It returns task.ErrNotFinite on
-// every rank if any value is NaN or Inf or the sum exceeds float32; the group stays usable. own is only read. The result is new.
+// Sum is SumInto a new tensor.
 func (g *Group) Sum(ctx context.Context, own []*tensor.Dense) (*tensor.Dense, error) {
 	var out *tensor.Dense
-	err := g.collect(ctx, "Sum", func() error {
+	if len(own) > 0 && own[0] != nil && own[0].Dtype() == tensor.Float32 {
+		out = newLike(own[0].Shape(), make([]float32, own[0].Shape().TotalSize()))
+	}
+	if err := g.SumInto(ctx, out, own); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SumInto adds the float32 tensors of all V virtual ranks, element by element, in block fixed point: the error of an element is at most
+// V/2 units of 2^(e−31+⌈log₂V⌉), where 2^e bounds all values of its block of 128 on all virtual ranks. It returns task.ErrNotFinite on
+// every rank if any value is NaN or Inf or the sum exceeds float32; the group stays usable. own is only read; sum, which has its shape and
+// is none of it, is overwritten, and after an error holds nothing of use.
+func (g *Group) SumInto(ctx context.Context, sum *tensor.Dense, own []*tensor.Dense) error {
+	return g.collect(ctx, "Sum", func() error {
 		values, err := g.float32s(own)
 		if err != nil {
 			return err
 		}
-		n := len(values[0])
-		code := &fixedPoint{
-			own: values, sum: make([]float32, n), exponents: make([]byte, ceilBlocks(n)), bits: valueBits(g.config.VirtualRanks),
+		if sum == nil || !sum.Shape().Eq(own[0].Shape()) || sum.Dtype() != tensor.Float32 || !rowMajor(sum) {
+			return fmt.Errorf("the sum of tensors of %v shall go into %v; expected a contiguous row-major one of their shape", own[0].Shape(), sum)
 		}
+		n := len(values[0])
+		code := &fixedPoint{own: values, sum: sum.Float32s(), exponents: g.agreedExponents(ceilBlocks(n)), bits: valueBits(g.config.VirtualRanks)}
 		if err := g.run(ctx, g.sumStreams(code)); err != nil {
 			return err
 		}
 		if code.overflow {
 			return &sharedError{fmt.Errorf("%w: a value of some virtual rank, or the sum", task.ErrNotFinite)}
 		}
-		out = newLike(own[0].Shape(), code.sum)
 		return nil
 	})
-	return out, err
 }
 
 // sumStreams cuts a sum into buckets of two streams each: exponents, then data. The exponents of the next bucket go out before a

@@ -234,7 +234,7 @@ func TestConfigErrors(t *testing.T) {
 		"rank 1 owns no virtual rank":    func(c *allreduce.Config) { c.Starts = []int{0, 4, 4} },
 		"must not be negative":           func(c *allreduce.Config) { c.FrameBytes = -1 },
 		"expected at least 512":          func(c *allreduce.Config) { c.FrameBytes = 100 },
-		"expected at least four frames":  func(c *allreduce.Config) { c.WindowBytes = 1 << 20 },
+		"expected at least four frames":  func(c *allreduce.Config) { c.WindowBytes = 128 << 10 },
 		"expected at least 10ms":         func(c *allreduce.Config) { c.DetectWithin = 1 },
 		"raise the server's max_payload": func(c *allreduce.Config) { c.FrameBytes, c.WindowBytes = 1<<20, 8<<20 },
 	} {
