@@ -2,6 +2,7 @@ package jobspec
 
 import (
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -82,7 +83,11 @@ func enumValues(tag string) []string {
 	case "@losses":
 		var names []string
 		for _, t := range tasks {
-			names = append(names, t.Losses...)
+			for _, loss := range t.Losses {
+				if !slices.Contains(names, loss) {
+					names = append(names, loss)
+				}
+			}
 		}
 		return names
 	}

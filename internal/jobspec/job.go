@@ -244,10 +244,10 @@ type Task struct {
 	// query. 1 is none.
 	ShuffleGroups int `yaml:"shuffleGroups" default:"1" range:"[1,)" only:"@tasks"`
 	// Form of the loss. Of instdisc: cross-entropy of a sample's own slot among the negatives (softmax), or noise-contrastive estimation (nce).
-	// Of simclr: cross-entropy of the positive among all other views (ntxent); the same without the positive in the denominator (dcl); with
-	// the sum over negatives freed of the share that is of the anchor's class (debiased); and with the weight on negatives that lie
-	// close to the anchor, too (hard).
-	Loss string `yaml:"loss" derived:"softmax with instdisc, ntxent with simclr" enum:"@losses" only:"@tasks"`
+	// Of simclr: cross-entropy of the positive among all other views (ntxent); of moco: of the positive among the bank (infonce). Of both: the
+	// same without the positive in the denominator (dcl); with the sum over negatives freed of the share that is of the anchor's class
+	// (debiased); and with the weight on negatives that lie close to the anchor, too (hard).
+	Loss string `yaml:"loss" derived:"softmax with instdisc, ntxent with simclr, infonce with moco" enum:"@losses" only:"@tasks"`
 	// Chance of a negative to be of the anchor's class: about 1 over the number of classes.
 	TauPlus float64 `yaml:"tauPlus" default:"0.1" range:"[0,1)" only:"loss=debiased|hard"`
 	// How much more the negatives close to the anchor weigh: each by exp(beta·similarity/temperature).

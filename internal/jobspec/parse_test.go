@@ -66,7 +66,7 @@ func compareGolden(t *testing.T, golden, got string) {
 
 func TestTheFormOfTheLossDependsOnTheTask(t *testing.T) {
 	for task, want := range map[string]string{
-		"{name: instdisc}": "softmax", "{name: instdisc, loss: nce}": "nce", "{name: simclr}": "ntxent", "{name: simclr, loss: hard}": "hard", "{name: moco}": "",
+		"{name: instdisc}": "softmax", "{name: instdisc, loss: nce}": "nce", "{name: simclr}": "ntxent", "{name: simclr, loss: hard}": "hard", "{name: moco}": "infonce",
 	} {
 		job, err := Parse([]byte(strings.Replace(valid, "{name: moco}", task, 1)), nil)
 		if err != nil {

@@ -19,7 +19,8 @@ import (
 // "Contrastive learning with hard negative samples", ICLR 2021.) The gradient of hard negatives flows through the mean, as in its authors' code;
 // where G is at its lower bound, it has none.
 //
-// The work is cut as with NTXent: whoever has all rows and their Sums can compute any row's gradient alone, in tiles.
+// The work is cut as with NTXent: whoever has all rows and their Sums can compute any row's gradient alone, in tiles. ApartPart has the same
+// losses against a bank.
 type Negatives struct {
 	NTXent
 	Decoupled bool
@@ -116,7 +117,7 @@ func (x *Negatives) Loss(figures []float32, pulls *Pulls) (loss, positive float6
 	powers, count := x.powers()
 	for i := range rows {
 		cosine := float64(simd.Dot(x.row(i), x.row(x.positive(i))))
-		a := x.anchor(cosine/float64(x.Tau), float64(figures[Figures*i]), float64(figures[Figures*i+1]))
+		a := x.anchor(cosine/float64(x.Tau), float64(figures[Figures*i]), float64(figures[Figures*i+1]), float64(x.negatives()))
 		loss += a.loss
 		positive += cosine
 		pulls.positive[i] = float32(a.byPositive)
@@ -135,12 +136,14 @@ type anchor struct {
 	share            float64 // ∂L/∂log R
 }
 
-// anchor computes the loss from the positive's score and the logarithms of the sums over negatives.
-func (x *Negatives) anchor(plus, hard, weights float64) anchor {
-	if x.Decoupled {
+// anchor computes the loss from the positive's score and the logarithms of the sums over n negatives. Without any, there is nothing to learn.
+func (x *Negatives) anchor(plus, hard, weights, n float64) anchor {
+	switch {
+	case n == 0:
+		return anchor{}
+	case x.Decoupled:
 		return anchor{loss: hard - plus, byPositive: -1, share: 1}
 	}
-	n := float64(x.negatives())
 	log := hard - weights + keyed.Log(n) // of R
 	least := keyed.Log(n) - 1/float64(x.Tau)
 	top := max(plus, log, least) // everything is e^{…−top}, since e^{1/τ} may overflow

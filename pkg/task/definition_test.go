@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/sslctl/sslctl/pkg/objective"
 	"gorgonia.org/tensor"
 )
 
@@ -128,6 +129,14 @@ func (t *moco) definition(own []Batch) (loss float64, gradient []float64) {
 	}
 	keys, queries := t.key.forward64(own, view("view2")), t.query.forward64(own, view("view1"))
 	dq := matrix(len(queries.unit), t.width)
+	if form, ok := t.form.(*apartForm); ok {
+		for i, q := range queries.unit {
+			of := func() float64 { return apart64(q, keys.unit[i], bank, form.merged.Form) / float64(t.env.GlobalBatch) }
+			loss += of()
+			slopes64(q, dq[i], of)
+		}
+		return loss, t.query.backward64(queries, dq)
+	}
 	for i, q := range queries.unit {
 		loss += entropy(q, append([][]float64{keys.unit[i]}, bank...), 1/float64(t.env.GlobalBatch), dq[i], nil)
 	}
@@ -147,14 +156,7 @@ func (t *simclr) definition(own []Batch) (loss float64, gradient []float64) {
 	dz := matrix(len(z.unit), t.encoder.width)
 	if form, ok := t.form.(*negativesForm); ok {
 		for i, row := range z.unit {
-			for c, at := range row {
-				const h = 1e-5
-				row[c] = at + h
-				up := t.apart(z.unit, form)
-				row[c] = at - h
-				dz[i][c] = (up - t.apart(z.unit, form)) / (2 * h)
-				row[c] = at
-			}
+			slopes64(row, dz[i], func() float64 { return t.apart(z.unit, form) })
 		}
 		return t.apart(z.unit, form), t.encoder.backward64(z, dz)
 	}
@@ -171,34 +173,52 @@ func (t *simclr) definition(own []Batch) (loss float64, gradient []float64) {
 	return loss, t.encoder.backward64(z, dz)
 }
 
+// slopes64 are the slopes of a loss by the elements of x, by central differences.
+func slopes64(x, dx []float64, loss func() float64) {
+	const h = 1e-5
+	for c, at := range x {
+		x[c] = at + h
+		up := loss()
+		x[c] = at - h
+		dx[c] = (up - loss()) / (2 * h)
+		x[c] = at
+	}
+}
+
 // apart is the loss of a form that treats the positive apart.
 func (t *simclr) apart(rows [][]float64, form *negativesForm) (loss float64) {
 	for i, anchor := range rows {
-		positive, hard, weights := partner(i, t.env.micro()), 0.0, 0.0
-		plus, n := 0.0, float64(len(rows)-2)
+		positive := partner(i, t.env.micro())
+		var negatives [][]float64
 		for j, row := range rows {
-			s := 0.0
-			for c := range row {
-				s += anchor[c] * row[c] / testTau
-			}
-			switch j {
-			case i:
-			case positive:
-				plus = s
-			default:
-				hard += math.Exp((1 + form.rows.Beta) * s)
-				weights += math.Exp(form.rows.Beta*s) / n
+			if j != i && j != positive {
+				negatives = append(negatives, row)
 			}
 		}
-		if form.rows.Decoupled {
-			loss += math.Log(hard) - plus
-			continue
-		}
-		tau := form.rows.TauPlus
-		g := max((hard/weights-tau*n*math.Exp(plus))/(1-tau), n*math.Exp(-1/testTau))
-		loss -= math.Log(math.Exp(plus) / (math.Exp(plus) + g))
+		loss += apart64(anchor, rows[positive], negatives, &form.rows)
 	}
 	return loss / float64(len(rows))
+}
+
+// apart64 is that of one anchor.
+func apart64(anchor, positive []float64, negatives [][]float64, x *objective.Negatives) float64 {
+	score := func(row []float64) (s float64) {
+		for c := range row {
+			s += anchor[c] * row[c] / testTau
+		}
+		return s
+	}
+	n, hard, weights, plus := float64(len(negatives)), 0.0, 0.0, score(positive)
+	for _, row := range negatives {
+		s := score(row)
+		hard += math.Exp((1 + x.Beta) * s)
+		weights += math.Exp(x.Beta*s) / n
+	}
+	if x.Decoupled {
+		return math.Log(hard) - plus
+	}
+	g := max((hard/weights-x.TauPlus*n*math.Exp(plus))/(1-x.TauPlus), n*math.Exp(-1/testTau))
+	return -math.Log(math.Exp(plus) / (math.Exp(plus) + g))
 }
 
 func (t *mocov3) definition(own []Batch) (loss float64, gradient []float64) {

@@ -25,7 +25,9 @@ const (
 
 // cases are a small form of every task; temperature as that of the definitions.
 var cases = []task.Config{
-	{Name: "moco", Temperature: 0.2, Momentum: 0.9, ShuffleGroups: 1, BankSize: 45},
+	{Name: "moco", Loss: "infonce", Temperature: 0.2, Momentum: 0.9, ShuffleGroups: 1, BankSize: 45},
+	{Name: "moco", Loss: "debiased", Temperature: 0.2, Momentum: 0.9, ShuffleGroups: 1, BankSize: 45, TauPlus: 0.1},
+	{Name: "moco", Loss: "hard", Temperature: 0.2, Momentum: 0.9, ShuffleGroups: 1, BankSize: 45, TauPlus: 0.1, Beta: 0.5},
 	{Name: "simclr", Loss: "ntxent", Temperature: 0.2},
 	{Name: "simclr", Loss: "dcl", Temperature: 0.2},
 	{Name: "simclr", Loss: "debiased", Temperature: 0.2, TauPlus: 0.1},

@@ -69,7 +69,9 @@ const (
 
 // settings are a small form of every task.
 var settings = []Config{
-	{Name: "moco", Temperature: testTau, Momentum: 0.9, ShuffleGroups: 1, BankSize: testBank},
+	{Name: "moco", Loss: "infonce", Temperature: testTau, Momentum: 0.9, ShuffleGroups: 1, BankSize: testBank},
+	{Name: "moco", Loss: "dcl", Temperature: testTau, Momentum: 0.9, ShuffleGroups: 1, BankSize: testBank},
+	{Name: "moco", Loss: "hard", Temperature: testTau, Momentum: 0.9, ShuffleGroups: 1, BankSize: testBank, TauPlus: 0.1, Beta: 0.5},
 	{Name: "simclr", Loss: "ntxent", Temperature: testTau},
 	{Name: "simclr", Loss: "dcl", Temperature: testTau},
 	{Name: "simclr", Loss: "debiased", Temperature: testTau, TauPlus: 0.1},

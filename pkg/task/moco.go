@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/sslctl/sslctl/pkg/keyed"
 	"github.com/sslctl/sslctl/pkg/memorybank"
 	"github.com/sslctl/sslctl/pkg/objective"
 	"github.com/sslctl/sslctl/pkg/simd"
@@ -23,9 +22,8 @@ type moco struct {
 	key      *branch
 	follower *follower // lets key follow query
 	bank     []*memorybank.Shard
-	parts    []*objective.BankPart
-	merged   objective.BankMerge // of the step in flight
-	shuffled []*tensor.Dense     // each owned virtual rank's second views in the order in which the key encoder sees them
+	form     bankForm        // of the loss
+	shuffled []*tensor.Dense // each owned virtual rank's second views in the order in which the key encoder sees them
 }
 
 func newMoCo(c Config, e Environment) (Task, error) {
@@ -44,13 +42,15 @@ func newMoCo(c Config, e Environment) (Task, error) {
 	if t.follower, err = newFollower(c, e, t.key, t.query); err != nil {
 		return nil, err
 	}
+	if t.form, err = newBankForm(c, e.owned(), e.GlobalBatch, t.width); err != nil {
+		return nil, err
+	}
 	for v := e.Lo; v < e.Hi; v++ {
 		shard, err := memorybank.NewShard(c.BankSize, t.width, v, e.VirtualRanks, e.Key.For("moco.bank"))
 		if err != nil {
 			return nil, fmt.Errorf("make task moco: %w", err)
 		}
 		t.bank = append(t.bank, shard)
-		t.parts = append(t.parts, objective.NewBankPart(e.GlobalBatch, t.width))
 	}
 	return t, nil
 }
@@ -87,7 +87,7 @@ func (t *moco) Step(ctx context.Context, g Group, step uint64, own []Batch, upda
 		return nil, err
 	}
 	t.env.enter(PhaseBank)
-	staleness, err := t.contrast(ctx, g, step, rows[0], rows[1])
+	metrics, err := t.contrast(ctx, g, step, rows[0], rows[1])
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (t *moco) Step(ctx context.Context, g Group, step uint64, own []Batch, upda
 		return nil, err
 	}
 	t.env.enter(PhaseBackward)
-	t.backward(weighted, t.merged.PPlus)
+	t.backward(weighted)
 	statistics, err := sumStatistics(ctx, g, t.query.branch, t.key)
 	if err != nil {
 		return nil, err
@@ -110,10 +110,7 @@ func (t *moco) Step(ctx context.Context, g Group, step uint64, own []Batch, upda
 	for i, b := range own {
 		t.bank[i].Append(t.key.unit(i), b.Positions, step)
 	}
-	return Metrics{
-		"loss": t.merged.Loss, "chanceLoss": keyed.Log(float64(t.config.BankSize + 1)), "positiveSimilarity": t.merged.Positive,
-		"bank.stalenessMean": staleness,
-	}, nil
+	return metrics, nil
 }
 
 // embed makes each owned virtual rank's unit queries and keys.
@@ -155,47 +152,51 @@ func unshuffle(rows []float32, order []int, d int) {
 	}
 }
 
-// contrast runs every query against the owned shards and merges what all shards say. The gathered rows hold, for each virtual rank, B
-// maxima, B sums, and the staleness of its shard as sum and count.
-func (t *moco) contrast(ctx context.Context, g Group, step uint64, queries, keys []float32) (staleness float64, err error) {
-	b, tau := t.env.GlobalBatch, float32(t.config.Temperature)
+// contrast runs every query against the owned shards and merges what all shards say. The gathered rows hold, for each virtual rank, its
+// figures, B of each kind, and the staleness of its shard as sum and count.
+func (t *moco) contrast(ctx context.Context, g Group, step uint64, queries, keys []float32) (Metrics, error) {
+	b := t.env.GlobalBatch
+	width := t.form.width()*b + 2
 	own := make([]*tensor.Dense, len(t.bank))
 	for i, shard := range t.bank {
-		t.parts[i].Compute(queries, shard.Keys(), t.width, tau)
 		age, written := shard.Staleness(step)
-		row := append(append(make([]float32, 0, 2*b+2), t.parts[i].M...), t.parts[i].L...)
-		own[i] = tensor.New(tensor.WithShape(1, 2*b+2), tensor.WithBacking(append(row, float32(age), float32(written))))
+		row := t.form.compute(i, queries, objective.Drawn{Rows: shard.Keys(), D: t.width}, make([]float32, 0, width))
+		own[i] = tensor.New(tensor.WithShape(1, width), tensor.WithBacking(append(row, float32(age), float32(written))))
 	}
 	all, err := g.AllGather(ctx, own)
 	if err != nil {
-		return 0, fmt.Errorf("gather the bank's maxima and sums: %w", err)
+		return nil, fmt.Errorf("gather the bank's maxima and sums: %w", err)
 	}
-	maxima, sums := make([][]float32, t.env.VirtualRanks), make([][]float32, t.env.VirtualRanks)
+	kinds := make([][][]float32, t.form.width())
 	age, written := 0.0, 0.0
-	for v := range maxima {
-		row := all.Float32s()[v*(2*b+2) : (v+1)*(2*b+2)]
-		maxima[v], sums[v] = row[:b], row[b:2*b]
-		age += float64(row[2*b])
-		written += float64(row[2*b+1])
+	for v := range t.env.VirtualRanks {
+		row := all.Float32s()[v*width : (v+1)*width]
+		for kind := range kinds {
+			kinds[kind] = append(kinds[kind], row[kind*b:(kind+1)*b])
+		}
+		age += float64(row[width-2])
+		written += float64(row[width-1])
 	}
 	cosines := make([]float32, b)
 	for i := range cosines {
 		cosines[i] = simd.Dot(queries[i*t.width:(i+1)*t.width], keys[i*t.width:(i+1)*t.width])
 	}
-	if !t.merged.Merge(cosines, maxima, sums, tau) {
-		return 0, lossNotFinite(step)
+	loss, positive, finite := t.form.merge(cosines, kinds)
+	if !finite {
+		return nil, lossNotFinite(step)
 	}
-	return age / max(written, 1), nil
+	metrics := Metrics{"loss": loss, "positiveSimilarity": positive, "bank.stalenessMean": age / max(written, 1)}
+	t.form.chance(metrics)
+	return metrics, nil
 }
 
-// weigh sums the owned shards' parts of the gradient over all of them: ō of the owned queries, (n, d) for each owned virtual rank.
+// weigh sums the owned shards' shares of the gradient over all of them: those of the owned queries, (n, d) for each owned virtual rank.
 func (t *moco) weigh(ctx context.Context, g Group) ([]*tensor.Dense, error) {
-	shares := make([]*tensor.Dense, len(t.parts))
-	for i, p := range t.parts {
-		t.merged.Weigh(p, t.width)
-		shares[i] = tensor.New(tensor.WithShape(t.env.GlobalBatch, t.width), tensor.WithBacking(p.O))
+	shares := make([]*tensor.Dense, len(t.bank))
+	for i := range t.bank {
+		shares[i] = tensor.New(tensor.WithShape(t.env.GlobalBatch, t.width), tensor.WithBacking(t.form.share(i)))
 	}
-	weighted, err := g.SumScatter(ctx, shares, 1)
+	weighted, err := g.SumScatter(ctx, shares, t.form.bound())
 	if err != nil {
 		return nil, fmt.Errorf("sum the bank's part of the gradient: %w", err)
 	}
@@ -203,11 +204,10 @@ func (t *moco) weigh(ctx context.Context, g Group) ([]*tensor.Dense, error) {
 }
 
 // backward takes the gradient from the gathered sums to the parameters, one virtual rank at a time.
-func (t *moco) backward(weighted []*tensor.Dense, pPlus []float32) {
-	n, tau, mean := t.env.micro(), float32(t.config.Temperature), 1/float32(t.env.GlobalBatch)
+func (t *moco) backward(weighted []*tensor.Dense) {
+	n, mean := t.env.micro(), 1/float32(t.env.GlobalBatch)
 	simd.Parallel(len(weighted), func(i int) {
-		row := (t.env.Lo + i) * n
-		objective.QueryGradient(t.query.gradient(i), weighted[i].Float32s(), t.key.unit(i), pPlus[row:row+n], t.width, tau, mean)
+		t.form.gradient(t.query.gradient(i), weighted[i].Float32s(), t.key.unit(i), (t.env.Lo+i)*n, mean)
 		t.query.backward(i)
 	})
 }

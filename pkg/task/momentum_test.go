@@ -15,7 +15,7 @@ func TestTheKeyEncoderFollowsByTheScheduledShare(t *testing.T) {
 			"constant": func(uint64) float64 { return 0.9 },
 			"cosine":   func(step uint64) float64 { return 1 - (1-0.9)*(math.Cos(math.Pi*float64(step)/steps)+1)/2 },
 		} {
-			c := Config{Name: name, Temperature: testTau, Momentum: 0.9, ShuffleGroups: 1, BankSize: testBank, MomentumSchedule: schedule}
+			c := Config{Name: name, Loss: "infonce", Temperature: testTau, Momentum: 0.9, ShuffleGroups: 1, BankSize: testBank, MomentumSchedule: schedule}
 			e := testEnvironment(t, c)
 			e.TotalSteps = steps
 			made, err := New(c, e)

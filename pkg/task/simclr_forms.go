@@ -1,8 +1,6 @@
 package task
 
 import (
-	"fmt"
-
 	"github.com/sslctl/sslctl/pkg/keyed"
 	"github.com/sslctl/sslctl/pkg/objective"
 )
@@ -26,24 +24,14 @@ type batchForm interface {
 
 // newBatchForm makes the form that a job names.
 func newBatchForm(c Config) (batchForm, error) {
-	switch c.Loss {
-	case "ntxent":
+	if c.Loss == "ntxent" {
 		return &ntxentForm{}, nil
-	case "dcl":
-		return &negativesForm{rows: objective.Negatives{Decoupled: true}}, nil
-	case "debiased":
-		c.Beta = 0
-	case "hard":
-		if !(c.Beta > 0) {
-			return nil, fmt.Errorf("make task simclr: beta is %v, expected above 0 with loss hard", c.Beta)
-		}
-	default:
-		return nil, fmt.Errorf("make task simclr: loss %q, expected ntxent, dcl, debiased or hard", c.Loss)
 	}
-	if !(c.TauPlus >= 0 && c.TauPlus < 1) {
-		return nil, fmt.Errorf("make task simclr: tauPlus is %v, expected in [0, 1)", c.TauPlus)
+	settings, err := newNegatives(c, "ntxent")
+	if err != nil {
+		return nil, err
 	}
-	return &negativesForm{rows: objective.Negatives{TauPlus: c.TauPlus, Beta: c.Beta}}, nil
+	return &negativesForm{rows: *settings}, nil
 }
 
 // ntxentForm has one figure a row: its log-sum-exp.
@@ -78,12 +66,4 @@ func (f *negativesForm) loss(figures []float32) (loss, positive float64, finite 
 	return f.rows.Loss(figures, &f.pulls)
 }
 
-// chance tells nothing of hard negatives: they weigh more where samples differ, and the loss of a model that learns may lie above.
-func (f *negativesForm) chance(m Metrics, b int) {
-	switch {
-	case f.rows.Decoupled:
-		m["chanceLoss"] = keyed.Log(float64(2*b - 2))
-	case f.rows.Beta == 0:
-		m["chanceLoss"] = keyed.Log(float64(2*b - 1))
-	}
-}
+func (f *negativesForm) chance(m Metrics, b int) { apartChance(m, &f.rows, 2*b-2) }
