@@ -236,7 +236,7 @@ func (r *convRun) needs(n int, g convGroup, all bool) ahead {
 	}
 	src, dst := r.src[n*r.srcImage:], r.dst[n*r.dstImage:]
 	far += (g.count-1)*g.srcStep + g.joined*r.depth
-	return ahead{[2][]float32{src[min(near, far):far], dst[g.dst : g.dst+(g.count-1)*g.dstStep+r.cols]}}
+	return ahead{[2]run{stretch(src[min(near, far):far]), stretch(dst[g.dst : g.dst+(g.count-1)*g.dstStep+r.cols])}}
 }
 
 // column computes a part of the spots of all images, in one column of tiles.

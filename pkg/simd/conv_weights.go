@@ -203,9 +203,9 @@ func (u *weightUnit) needs(line int) ahead {
 	if line == 0 {
 		from = 0
 	}
-	return ahead{[2][]float32{
-		u.x[(image*c.H+from)*c.W*c.Cin : (image*c.H+to)*c.W*c.Cin],
-		u.dy[(image*c.OutH()+line)*c.OutW()*c.Cout : (image*c.OutH()+end)*c.OutW()*c.Cout],
+	return ahead{[2]run{
+		stretch(u.x[(image*c.H+from)*c.W*c.Cin : (image*c.H+to)*c.W*c.Cin]),
+		stretch(u.dy[(image*c.OutH()+line)*c.OutW()*c.Cout : (image*c.OutH()+end)*c.OutW()*c.Cout]),
 	}}
 }
 

@@ -205,9 +205,22 @@ func (g *gemm) tiles(unit int) {
 	defer own.giveBack()
 	for p := 0; p < g.depth; p += gemmDepth {
 		depth := min(gemmDepth, g.depth-p)
+		next := g.needs(row, rows, p+depth)
 		a, lda := g.rowsOfA(own, row, rows, g.p+p, depth)
-		rowTiles(g.c[row*g.ldc+g.col+col:], g.ldc, cols, rows, a, lda, g.packedBlock(p)[col*depth:], depth*tileCols, wholeSum, depth, g.add || p > 0, nil)
+		rowTiles(g.c[row*g.ldc+g.col+col:], g.ldc, cols, rows, a, lda, g.packedBlock(p)[col*depth:], depth*tileCols, wholeSum, depth, g.add || p > 0, &next)
 	}
+}
+
+// needs is the memory of op(A) that rows of the block of the inner sum which begins at p need.
+func (g *gemm) needs(row, rows, p int) ahead {
+	depth := min(gemmDepth, g.depth-p)
+	if depth <= 0 {
+		return ahead{}
+	}
+	if g.transA {
+		return ahead{[2]run{{g.a[(g.p+p)*g.lda+row:], rows, g.lda, depth}}}
+	}
+	return ahead{[2]run{{g.a[row*g.lda+g.p+p:], depth, g.lda, rows}}}
 }
 
 // rowsOfA returns rows of op(A) and the distance between them: where they lie, or brought together.

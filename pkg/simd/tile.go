@@ -16,19 +16,35 @@ func rowTiles(c []float32, ldc, cols, rows int, a []float32, lda int, b []float3
 }
 
 // An ahead is memory that will be needed soon, in the order of need. Tiles ask the caches for it while they compute: asked for at once it would make them wait.
-type ahead struct{ runs [2][]float32 }
+type ahead struct{ runs [2]run }
 
-// take returns the next n floats, or what is left of a run.
+// A run is rows of memory, stride floats apart.
+type run struct {
+	data                 []float32
+	length, stride, rows int
+}
+
+// stretch is a run without gaps.
+func stretch(data []float32) run { return run{data, len(data), 0, 1} }
+
+// take returns memory to ask for, of one row: n floats, or what is left of it.
 func (h *ahead) take(n int) []float32 {
 	if h == nil {
 		return nil
 	}
-	for i, run := range h.runs {
-		if len(run) > 0 {
-			n = min(n, len(run))
-			h.runs[i] = run[n:]
-			return run[:n]
+	for i := range h.runs {
+		r := &h.runs[i]
+		if r.rows == 0 || r.length == 0 {
+			continue
 		}
+		n = min(n, r.length)
+		taken := r.data[:n]
+		if r.rows > 1 {
+			r.data, r.rows = r.data[r.stride:], r.rows-1
+		} else {
+			r.data, r.length = r.data[n:], r.length-n
+		}
+		return taken
 	}
 	return nil
 }

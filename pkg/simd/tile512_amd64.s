@@ -4,16 +4,15 @@
 
 #include "textflag.h"
 
-// func rowTile1x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func rowTile1x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·rowTile1x1AVX512(SB), NOSPLIT, $0-104
 	MOVQ   lda+24(FP), AX
 	SHLQ   $0x02, AX
 	MOVQ   bStep+40(FP), AX
 	SHLQ   $0x02, AX
 	MOVQ   ahead+88(FP), AX
-	MOVQ   aheadStep+96(FP), CX
-	SHLQ   $0x02, CX
+	MOVQ   aheadEnd+96(FP), CX
 	MOVQ   taps+48(FP), DX
 	MOVQ   count+56(FP), BX
 	VPXORD Z0, Z0, Z0
@@ -42,7 +41,9 @@ unrolled:
 	VMOVUPS          192(DI), Z1
 	VFMADD231PS.BCST 12(SI), Z1, Z0
 	PREFETCHT1       (AX)
-	ADDQ             CX, AX
+	ADDQ             $0x00000040, AX
+	CMPQ             AX, CX
+	CMOVQCC          CX, AX
 	ADDQ             $0x00000010, SI
 	ADDQ             $0x00000100, DI
 	SUBQ             $0x00000004, R8
@@ -81,16 +82,15 @@ store1:
 	VZEROUPPER
 	RET
 
-// func rowTile2x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func rowTile2x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·rowTile2x1AVX512(SB), NOSPLIT, $0-104
 	MOVQ   lda+24(FP), AX
 	SHLQ   $0x02, AX
 	MOVQ   bStep+40(FP), CX
 	SHLQ   $0x02, CX
 	MOVQ   ahead+88(FP), CX
-	MOVQ   aheadStep+96(FP), DX
-	SHLQ   $0x02, DX
+	MOVQ   aheadEnd+96(FP), DX
 	MOVQ   taps+48(FP), BX
 	MOVQ   count+56(FP), SI
 	VPXORD Z0, Z0, Z0
@@ -124,7 +124,9 @@ unrolled:
 	VFMADD231PS.BCST 12(DI), Z2, Z0
 	VFMADD231PS.BCST 12(DI)(AX*1), Z2, Z1
 	PREFETCHT1       (CX)
-	ADDQ             DX, CX
+	ADDQ             $0x00000040, CX
+	CMPQ             CX, DX
+	CMOVQCC          DX, CX
 	ADDQ             $0x00000010, DI
 	ADDQ             $0x00000100, R8
 	SUBQ             $0x00000004, R9
@@ -166,16 +168,15 @@ store2:
 	VZEROUPPER
 	RET
 
-// func rowTile3x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func rowTile3x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·rowTile3x1AVX512(SB), NOSPLIT, $0-104
 	MOVQ   lda+24(FP), AX
 	SHLQ   $0x02, AX
 	MOVQ   bStep+40(FP), CX
 	SHLQ   $0x02, CX
 	MOVQ   ahead+88(FP), CX
-	MOVQ   aheadStep+96(FP), DX
-	SHLQ   $0x02, DX
+	MOVQ   aheadEnd+96(FP), DX
 	MOVQ   taps+48(FP), BX
 	MOVQ   count+56(FP), SI
 	VPXORD Z0, Z0, Z0
@@ -214,7 +215,9 @@ unrolled:
 	VFMADD231PS.BCST 12(DI)(AX*1), Z3, Z1
 	VFMADD231PS.BCST 12(DI)(AX*2), Z3, Z2
 	PREFETCHT1       (CX)
-	ADDQ             DX, CX
+	ADDQ             $0x00000040, CX
+	CMPQ             CX, DX
+	CMOVQCC          DX, CX
 	ADDQ             $0x00000010, DI
 	ADDQ             $0x00000100, R8
 	SUBQ             $0x00000004, R9
@@ -259,16 +262,15 @@ store3:
 	VZEROUPPER
 	RET
 
-// func rowTile4x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func rowTile4x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·rowTile4x1AVX512(SB), NOSPLIT, $0-104
 	MOVQ   lda+24(FP), AX
 	SHLQ   $0x02, AX
 	MOVQ   bStep+40(FP), CX
 	SHLQ   $0x02, CX
 	MOVQ   ahead+88(FP), CX
-	MOVQ   aheadStep+96(FP), DX
-	SHLQ   $0x02, DX
+	MOVQ   aheadEnd+96(FP), DX
 	MOVQ   taps+48(FP), BX
 	MOVQ   count+56(FP), SI
 	VPXORD Z0, Z0, Z0
@@ -314,7 +316,9 @@ unrolled:
 	VFMADD231PS.BCST 12(DI)(AX*2), Z4, Z2
 	VFMADD231PS.BCST 12(R8), Z4, Z3
 	PREFETCHT1       (CX)
-	ADDQ             DX, CX
+	ADDQ             $0x00000040, CX
+	CMPQ             CX, DX
+	CMOVQCC          DX, CX
 	ADDQ             $0x00000010, DI
 	ADDQ             $0x00000010, R8
 	ADDQ             $0x00000100, R9
@@ -366,16 +370,15 @@ store4:
 	VZEROUPPER
 	RET
 
-// func rowTile5x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func rowTile5x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·rowTile5x1AVX512(SB), NOSPLIT, $0-104
 	MOVQ   lda+24(FP), AX
 	SHLQ   $0x02, AX
 	MOVQ   bStep+40(FP), CX
 	SHLQ   $0x02, CX
 	MOVQ   ahead+88(FP), CX
-	MOVQ   aheadStep+96(FP), DX
-	SHLQ   $0x02, DX
+	MOVQ   aheadEnd+96(FP), DX
 	MOVQ   taps+48(FP), BX
 	MOVQ   count+56(FP), SI
 	VPXORD Z0, Z0, Z0
@@ -426,7 +429,9 @@ unrolled:
 	VFMADD231PS.BCST 12(R8), Z5, Z3
 	VFMADD231PS.BCST 12(R8)(AX*1), Z5, Z4
 	PREFETCHT1       (CX)
-	ADDQ             DX, CX
+	ADDQ             $0x00000040, CX
+	CMPQ             CX, DX
+	CMOVQCC          DX, CX
 	ADDQ             $0x00000010, DI
 	ADDQ             $0x00000010, R8
 	ADDQ             $0x00000100, R9
@@ -481,16 +486,15 @@ store5:
 	VZEROUPPER
 	RET
 
-// func rowTile6x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func rowTile6x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·rowTile6x1AVX512(SB), NOSPLIT, $0-104
 	MOVQ   lda+24(FP), AX
 	SHLQ   $0x02, AX
 	MOVQ   bStep+40(FP), CX
 	SHLQ   $0x02, CX
 	MOVQ   ahead+88(FP), CX
-	MOVQ   aheadStep+96(FP), DX
-	SHLQ   $0x02, DX
+	MOVQ   aheadEnd+96(FP), DX
 	MOVQ   taps+48(FP), BX
 	MOVQ   count+56(FP), SI
 	VPXORD Z0, Z0, Z0
@@ -546,7 +550,9 @@ unrolled:
 	VFMADD231PS.BCST 12(R8)(AX*1), Z6, Z4
 	VFMADD231PS.BCST 12(R8)(AX*2), Z6, Z5
 	PREFETCHT1       (CX)
-	ADDQ             DX, CX
+	ADDQ             $0x00000040, CX
+	CMPQ             CX, DX
+	CMOVQCC          DX, CX
 	ADDQ             $0x00000010, DI
 	ADDQ             $0x00000010, R8
 	ADDQ             $0x00000100, R9
@@ -604,16 +610,15 @@ store6:
 	VZEROUPPER
 	RET
 
-// func rowTile7x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func rowTile7x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·rowTile7x1AVX512(SB), NOSPLIT, $0-104
 	MOVQ   lda+24(FP), AX
 	SHLQ   $0x02, AX
 	MOVQ   bStep+40(FP), CX
 	SHLQ   $0x02, CX
 	MOVQ   ahead+88(FP), CX
-	MOVQ   aheadStep+96(FP), DX
-	SHLQ   $0x02, DX
+	MOVQ   aheadEnd+96(FP), DX
 	MOVQ   taps+48(FP), BX
 	MOVQ   count+56(FP), SI
 	VPXORD Z0, Z0, Z0
@@ -676,7 +681,9 @@ unrolled:
 	VFMADD231PS.BCST 12(R8)(AX*2), Z7, Z5
 	VFMADD231PS.BCST 12(R9), Z7, Z6
 	PREFETCHT1       (CX)
-	ADDQ             DX, CX
+	ADDQ             $0x00000040, CX
+	CMPQ             CX, DX
+	CMOVQCC          DX, CX
 	ADDQ             $0x00000010, DI
 	ADDQ             $0x00000010, R8
 	ADDQ             $0x00000010, R9
@@ -741,16 +748,15 @@ store7:
 	VZEROUPPER
 	RET
 
-// func rowTile8x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func rowTile8x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·rowTile8x1AVX512(SB), NOSPLIT, $0-104
 	MOVQ   lda+24(FP), AX
 	SHLQ   $0x02, AX
 	MOVQ   bStep+40(FP), CX
 	SHLQ   $0x02, CX
 	MOVQ   ahead+88(FP), CX
-	MOVQ   aheadStep+96(FP), DX
-	SHLQ   $0x02, DX
+	MOVQ   aheadEnd+96(FP), DX
 	MOVQ   taps+48(FP), BX
 	MOVQ   count+56(FP), SI
 	VPXORD Z0, Z0, Z0
@@ -818,7 +824,9 @@ unrolled:
 	VFMADD231PS.BCST 12(R9), Z8, Z6
 	VFMADD231PS.BCST 12(R9)(AX*1), Z8, Z7
 	PREFETCHT1       (CX)
-	ADDQ             DX, CX
+	ADDQ             $0x00000040, CX
+	CMPQ             CX, DX
+	CMOVQCC          DX, CX
 	ADDQ             $0x00000010, DI
 	ADDQ             $0x00000010, R8
 	ADDQ             $0x00000010, R9
@@ -886,16 +894,15 @@ store8:
 	VZEROUPPER
 	RET
 
-// func rowTile9x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func rowTile9x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·rowTile9x1AVX512(SB), NOSPLIT, $0-104
 	MOVQ   lda+24(FP), AX
 	SHLQ   $0x02, AX
 	MOVQ   bStep+40(FP), CX
 	SHLQ   $0x02, CX
 	MOVQ   ahead+88(FP), CX
-	MOVQ   aheadStep+96(FP), DX
-	SHLQ   $0x02, DX
+	MOVQ   aheadEnd+96(FP), DX
 	MOVQ   taps+48(FP), BX
 	MOVQ   count+56(FP), SI
 	VPXORD Z0, Z0, Z0
@@ -968,7 +975,9 @@ unrolled:
 	VFMADD231PS.BCST 12(R9)(AX*1), Z9, Z7
 	VFMADD231PS.BCST 12(R9)(AX*2), Z9, Z8
 	PREFETCHT1       (CX)
-	ADDQ             DX, CX
+	ADDQ             $0x00000040, CX
+	CMPQ             CX, DX
+	CMOVQCC          DX, CX
 	ADDQ             $0x00000010, DI
 	ADDQ             $0x00000010, R8
 	ADDQ             $0x00000010, R9
@@ -1039,16 +1048,15 @@ store9:
 	VZEROUPPER
 	RET
 
-// func rowTile10x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func rowTile10x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·rowTile10x1AVX512(SB), NOSPLIT, $0-104
 	MOVQ   lda+24(FP), AX
 	SHLQ   $0x02, AX
 	MOVQ   bStep+40(FP), CX
 	SHLQ   $0x02, CX
 	MOVQ   ahead+88(FP), CX
-	MOVQ   aheadStep+96(FP), DX
-	SHLQ   $0x02, DX
+	MOVQ   aheadEnd+96(FP), DX
 	MOVQ   taps+48(FP), BX
 	MOVQ   count+56(FP), SI
 	VPXORD Z0, Z0, Z0
@@ -1128,7 +1136,9 @@ unrolled:
 	VFMADD231PS.BCST 12(R9)(AX*2), Z10, Z8
 	VFMADD231PS.BCST 12(R10), Z10, Z9
 	PREFETCHT1       (CX)
-	ADDQ             DX, CX
+	ADDQ             $0x00000040, CX
+	CMPQ             CX, DX
+	CMOVQCC          DX, CX
 	ADDQ             $0x00000010, DI
 	ADDQ             $0x00000010, R8
 	ADDQ             $0x00000010, R9
@@ -1206,16 +1216,15 @@ store10:
 	VZEROUPPER
 	RET
 
-// func rowTile11x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func rowTile11x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·rowTile11x1AVX512(SB), NOSPLIT, $0-104
 	MOVQ   lda+24(FP), AX
 	SHLQ   $0x02, AX
 	MOVQ   bStep+40(FP), CX
 	SHLQ   $0x02, CX
 	MOVQ   ahead+88(FP), CX
-	MOVQ   aheadStep+96(FP), DX
-	SHLQ   $0x02, DX
+	MOVQ   aheadEnd+96(FP), DX
 	MOVQ   taps+48(FP), BX
 	MOVQ   count+56(FP), SI
 	VPXORD Z0, Z0, Z0
@@ -1300,7 +1309,9 @@ unrolled:
 	VFMADD231PS.BCST 12(R10), Z11, Z9
 	VFMADD231PS.BCST 12(R10)(AX*1), Z11, Z10
 	PREFETCHT1       (CX)
-	ADDQ             DX, CX
+	ADDQ             $0x00000040, CX
+	CMPQ             CX, DX
+	CMOVQCC          DX, CX
 	ADDQ             $0x00000010, DI
 	ADDQ             $0x00000010, R8
 	ADDQ             $0x00000010, R9
@@ -1381,16 +1392,15 @@ store11:
 	VZEROUPPER
 	RET
 
-// func rowTile12x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func rowTile12x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·rowTile12x1AVX512(SB), NOSPLIT, $0-104
 	MOVQ   lda+24(FP), AX
 	SHLQ   $0x02, AX
 	MOVQ   bStep+40(FP), CX
 	SHLQ   $0x02, CX
 	MOVQ   ahead+88(FP), CX
-	MOVQ   aheadStep+96(FP), DX
-	SHLQ   $0x02, DX
+	MOVQ   aheadEnd+96(FP), DX
 	MOVQ   taps+48(FP), BX
 	MOVQ   count+56(FP), SI
 	VPXORD Z0, Z0, Z0
@@ -1480,7 +1490,9 @@ unrolled:
 	VFMADD231PS.BCST 12(R10)(AX*1), Z12, Z10
 	VFMADD231PS.BCST 12(R10)(AX*2), Z12, Z11
 	PREFETCHT1       (CX)
-	ADDQ             DX, CX
+	ADDQ             $0x00000040, CX
+	CMPQ             CX, DX
+	CMOVQCC          DX, CX
 	ADDQ             $0x00000010, DI
 	ADDQ             $0x00000010, R8
 	ADDQ             $0x00000010, R9
@@ -1564,16 +1576,15 @@ store12:
 	VZEROUPPER
 	RET
 
-// func rowTile13x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func rowTile13x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·rowTile13x1AVX512(SB), NOSPLIT, $0-104
 	MOVQ   lda+24(FP), AX
 	SHLQ   $0x02, AX
 	MOVQ   bStep+40(FP), CX
 	SHLQ   $0x02, CX
 	MOVQ   ahead+88(FP), CX
-	MOVQ   aheadStep+96(FP), DX
-	SHLQ   $0x02, DX
+	MOVQ   aheadEnd+96(FP), DX
 	MOVQ   taps+48(FP), BX
 	MOVQ   count+56(FP), SI
 	VPXORD Z0, Z0, Z0
@@ -1670,7 +1681,9 @@ unrolled:
 	VFMADD231PS.BCST 12(R10)(AX*2), Z13, Z11
 	VFMADD231PS.BCST 12(R11), Z13, Z12
 	PREFETCHT1       (CX)
-	ADDQ             DX, CX
+	ADDQ             $0x00000040, CX
+	CMPQ             CX, DX
+	CMOVQCC          DX, CX
 	ADDQ             $0x00000010, DI
 	ADDQ             $0x00000010, R8
 	ADDQ             $0x00000010, R9
@@ -1761,16 +1774,15 @@ store13:
 	VZEROUPPER
 	RET
 
-// func rowTile14x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func rowTile14x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·rowTile14x1AVX512(SB), NOSPLIT, $0-104
 	MOVQ   lda+24(FP), AX
 	SHLQ   $0x02, AX
 	MOVQ   bStep+40(FP), CX
 	SHLQ   $0x02, CX
 	MOVQ   ahead+88(FP), CX
-	MOVQ   aheadStep+96(FP), DX
-	SHLQ   $0x02, DX
+	MOVQ   aheadEnd+96(FP), DX
 	MOVQ   taps+48(FP), BX
 	MOVQ   count+56(FP), SI
 	VPXORD Z0, Z0, Z0
@@ -1872,7 +1884,9 @@ unrolled:
 	VFMADD231PS.BCST 12(R11), Z14, Z12
 	VFMADD231PS.BCST 12(R11)(AX*1), Z14, Z13
 	PREFETCHT1       (CX)
-	ADDQ             DX, CX
+	ADDQ             $0x00000040, CX
+	CMPQ             CX, DX
+	CMOVQCC          DX, CX
 	ADDQ             $0x00000010, DI
 	ADDQ             $0x00000010, R8
 	ADDQ             $0x00000010, R9
@@ -1966,16 +1980,15 @@ store14:
 	VZEROUPPER
 	RET
 
-// func rowTile1x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func rowTile1x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·rowTile1x2AVX512(SB), NOSPLIT, $0-104
 	MOVQ   lda+24(FP), AX
 	SHLQ   $0x02, AX
 	MOVQ   bStep+40(FP), AX
 	SHLQ   $0x02, AX
 	MOVQ   ahead+88(FP), CX
-	MOVQ   aheadStep+96(FP), DX
-	SHLQ   $0x02, DX
+	MOVQ   aheadEnd+96(FP), DX
 	MOVQ   taps+48(FP), BX
 	MOVQ   count+56(FP), SI
 	VPXORD Z0, Z0, Z0
@@ -2017,7 +2030,9 @@ unrolled:
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 	PREFETCHT1   (CX)
-	ADDQ         DX, CX
+	ADDQ         $0x00000040, CX
+	CMPQ         CX, DX
+	CMOVQCC      DX, CX
 	ADDQ         $0x00000010, DI
 	ADDQ         $0x00000100, R8
 	SUBQ         $0x00000004, R9
@@ -2063,16 +2078,15 @@ store15:
 	VZEROUPPER
 	RET
 
-// func rowTile2x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func rowTile2x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·rowTile2x2AVX512(SB), NOSPLIT, $0-104
 	MOVQ   lda+24(FP), AX
 	SHLQ   $0x02, AX
 	MOVQ   bStep+40(FP), CX
 	SHLQ   $0x02, CX
 	MOVQ   ahead+88(FP), DX
-	MOVQ   aheadStep+96(FP), BX
-	SHLQ   $0x02, BX
+	MOVQ   aheadEnd+96(FP), BX
 	MOVQ   taps+48(FP), SI
 	MOVQ   count+56(FP), DI
 	VPXORD Z0, Z0, Z0
@@ -2128,7 +2142,9 @@ unrolled:
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 	PREFETCHT1   (DX)
-	ADDQ         BX, DX
+	ADDQ         $0x00000040, DX
+	CMPQ         DX, BX
+	CMOVQCC      BX, DX
 	ADDQ         $0x00000010, R8
 	ADDQ         $0x00000100, R9
 	SUBQ         $0x00000004, R10
@@ -2181,16 +2197,15 @@ store16:
 	VZEROUPPER
 	RET
 
-// func rowTile3x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func rowTile3x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·rowTile3x2AVX512(SB), NOSPLIT, $0-104
 	MOVQ   lda+24(FP), AX
 	SHLQ   $0x02, AX
 	MOVQ   bStep+40(FP), CX
 	SHLQ   $0x02, CX
 	MOVQ   ahead+88(FP), DX
-	MOVQ   aheadStep+96(FP), BX
-	SHLQ   $0x02, BX
+	MOVQ   aheadEnd+96(FP), BX
 	MOVQ   taps+48(FP), SI
 	MOVQ   count+56(FP), DI
 	VPXORD Z0, Z0, Z0
@@ -2260,7 +2275,9 @@ unrolled:
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 	PREFETCHT1   (DX)
-	ADDQ         BX, DX
+	ADDQ         $0x00000040, DX
+	CMPQ         DX, BX
+	CMOVQCC      BX, DX
 	ADDQ         $0x00000010, R8
 	ADDQ         $0x00000100, R9
 	SUBQ         $0x00000004, R10
@@ -2320,16 +2337,15 @@ store17:
 	VZEROUPPER
 	RET
 
-// func rowTile4x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func rowTile4x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·rowTile4x2AVX512(SB), NOSPLIT, $0-104
 	MOVQ   lda+24(FP), AX
 	SHLQ   $0x02, AX
 	MOVQ   bStep+40(FP), CX
 	SHLQ   $0x02, CX
 	MOVQ   ahead+88(FP), DX
-	MOVQ   aheadStep+96(FP), BX
-	SHLQ   $0x02, BX
+	MOVQ   aheadEnd+96(FP), BX
 	MOVQ   taps+48(FP), SI
 	MOVQ   count+56(FP), DI
 	VPXORD Z0, Z0, Z0
@@ -2415,7 +2431,9 @@ unrolled:
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 	PREFETCHT1   (DX)
-	ADDQ         BX, DX
+	ADDQ         $0x00000040, DX
+	CMPQ         DX, BX
+	CMOVQCC      BX, DX
 	ADDQ         $0x00000010, R8
 	ADDQ         $0x00000010, R9
 	ADDQ         $0x00000100, R10
@@ -2486,16 +2504,15 @@ store18:
 	VZEROUPPER
 	RET
 
-// func rowTile5x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func rowTile5x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·rowTile5x2AVX512(SB), NOSPLIT, $0-104
 	MOVQ   lda+24(FP), AX
 	SHLQ   $0x02, AX
 	MOVQ   bStep+40(FP), CX
 	SHLQ   $0x02, CX
 	MOVQ   ahead+88(FP), DX
-	MOVQ   aheadStep+96(FP), BX
-	SHLQ   $0x02, BX
+	MOVQ   aheadEnd+96(FP), BX
 	MOVQ   taps+48(FP), SI
 	MOVQ   count+56(FP), DI
 	VPXORD Z0, Z0, Z0
@@ -2595,7 +2612,9 @@ unrolled:
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 	PREFETCHT1   (DX)
-	ADDQ         BX, DX
+	ADDQ         $0x00000040, DX
+	CMPQ         DX, BX
+	CMOVQCC      BX, DX
 	ADDQ         $0x00000010, R8
 	ADDQ         $0x00000010, R9
 	ADDQ         $0x00000100, R10
@@ -2673,16 +2692,15 @@ store19:
 	VZEROUPPER
 	RET
 
-// func rowTile6x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func rowTile6x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·rowTile6x2AVX512(SB), NOSPLIT, $0-104
 	MOVQ   lda+24(FP), AX
 	SHLQ   $0x02, AX
 	MOVQ   bStep+40(FP), CX
 	SHLQ   $0x02, CX
 	MOVQ   ahead+88(FP), DX
-	MOVQ   aheadStep+96(FP), BX
-	SHLQ   $0x02, BX
+	MOVQ   aheadEnd+96(FP), BX
 	MOVQ   taps+48(FP), SI
 	MOVQ   count+56(FP), DI
 	VPXORD Z0, Z0, Z0
@@ -2796,7 +2814,9 @@ unrolled:
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
 	PREFETCHT1   (DX)
-	ADDQ         BX, DX
+	ADDQ         $0x00000040, DX
+	CMPQ         DX, BX
+	CMOVQCC      BX, DX
 	ADDQ         $0x00000010, R8
 	ADDQ         $0x00000010, R9
 	ADDQ         $0x00000100, R10
@@ -2881,16 +2901,15 @@ store20:
 	VZEROUPPER
 	RET
 
-// func rowTile7x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func rowTile7x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·rowTile7x2AVX512(SB), NOSPLIT, $0-104
 	MOVQ   lda+24(FP), AX
 	SHLQ   $0x02, AX
 	MOVQ   bStep+40(FP), CX
 	SHLQ   $0x02, CX
 	MOVQ   ahead+88(FP), DX
-	MOVQ   aheadStep+96(FP), BX
-	SHLQ   $0x02, BX
+	MOVQ   aheadEnd+96(FP), BX
 	MOVQ   taps+48(FP), SI
 	MOVQ   count+56(FP), DI
 	VPXORD Z0, Z0, Z0
@@ -3020,7 +3039,9 @@ unrolled:
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
 	PREFETCHT1   (DX)
-	ADDQ         BX, DX
+	ADDQ         $0x00000040, DX
+	CMPQ         DX, BX
+	CMOVQCC      BX, DX
 	ADDQ         $0x00000010, R8
 	ADDQ         $0x00000010, R9
 	ADDQ         $0x00000010, R10
@@ -3116,16 +3137,15 @@ store21:
 	VZEROUPPER
 	RET
 
-// func rowTile8x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func rowTile8x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·rowTile8x2AVX512(SB), NOSPLIT, $0-104
 	MOVQ   lda+24(FP), AX
 	SHLQ   $0x02, AX
 	MOVQ   bStep+40(FP), CX
 	SHLQ   $0x02, CX
 	MOVQ   ahead+88(FP), DX
-	MOVQ   aheadStep+96(FP), BX
-	SHLQ   $0x02, BX
+	MOVQ   aheadEnd+96(FP), BX
 	MOVQ   taps+48(FP), SI
 	MOVQ   count+56(FP), DI
 	VPXORD Z0, Z0, Z0
@@ -3269,7 +3289,9 @@ unrolled:
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
 	PREFETCHT1   (DX)
-	ADDQ         BX, DX
+	ADDQ         $0x00000040, DX
+	CMPQ         DX, BX
+	CMOVQCC      BX, DX
 	ADDQ         $0x00000010, R8
 	ADDQ         $0x00000010, R9
 	ADDQ         $0x00000010, R10
@@ -3372,16 +3394,15 @@ store22:
 	VZEROUPPER
 	RET
 
-// func rowTile9x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func rowTile9x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·rowTile9x2AVX512(SB), NOSPLIT, $0-104
 	MOVQ   lda+24(FP), AX
 	SHLQ   $0x02, AX
 	MOVQ   bStep+40(FP), CX
 	SHLQ   $0x02, CX
 	MOVQ   ahead+88(FP), DX
-	MOVQ   aheadStep+96(FP), BX
-	SHLQ   $0x02, BX
+	MOVQ   aheadEnd+96(FP), BX
 	MOVQ   taps+48(FP), SI
 	MOVQ   count+56(FP), DI
 	VPXORD Z0, Z0, Z0
@@ -3539,7 +3560,9 @@ unrolled:
 	VFMADD231PS  Z18, Z20, Z16
 	VFMADD231PS  Z19, Z20, Z17
 	PREFETCHT1   (DX)
-	ADDQ         BX, DX
+	ADDQ         $0x00000040, DX
+	CMPQ         DX, BX
+	CMOVQCC      BX, DX
 	ADDQ         $0x00000010, R8
 	ADDQ         $0x00000010, R9
 	ADDQ         $0x00000010, R10
@@ -3649,16 +3672,15 @@ store23:
 	VZEROUPPER
 	RET
 
-// func rowTile10x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func rowTile10x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·rowTile10x2AVX512(SB), NOSPLIT, $0-104
 	MOVQ   lda+24(FP), AX
 	SHLQ   $0x02, AX
 	MOVQ   bStep+40(FP), CX
 	SHLQ   $0x02, CX
 	MOVQ   ahead+88(FP), DX
-	MOVQ   aheadStep+96(FP), BX
-	SHLQ   $0x02, BX
+	MOVQ   aheadEnd+96(FP), BX
 	MOVQ   taps+48(FP), SI
 	MOVQ   count+56(FP), DI
 	VPXORD Z0, Z0, Z0
@@ -3832,7 +3854,9 @@ unrolled:
 	VFMADD231PS  Z20, Z22, Z18
 	VFMADD231PS  Z21, Z22, Z19
 	PREFETCHT1   (DX)
-	ADDQ         BX, DX
+	ADDQ         $0x00000040, DX
+	CMPQ         DX, BX
+	CMOVQCC      BX, DX
 	ADDQ         $0x00000010, R8
 	ADDQ         $0x00000010, R9
 	ADDQ         $0x00000010, R10
@@ -3953,16 +3977,15 @@ store24:
 	VZEROUPPER
 	RET
 
-// func rowTile11x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func rowTile11x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·rowTile11x2AVX512(SB), NOSPLIT, $0-104
 	MOVQ   lda+24(FP), AX
 	SHLQ   $0x02, AX
 	MOVQ   bStep+40(FP), CX
 	SHLQ   $0x02, CX
 	MOVQ   ahead+88(FP), DX
-	MOVQ   aheadStep+96(FP), BX
-	SHLQ   $0x02, BX
+	MOVQ   aheadEnd+96(FP), BX
 	MOVQ   taps+48(FP), SI
 	MOVQ   count+56(FP), DI
 	VPXORD Z0, Z0, Z0
@@ -4150,7 +4173,9 @@ unrolled:
 	VFMADD231PS  Z22, Z24, Z20
 	VFMADD231PS  Z23, Z24, Z21
 	PREFETCHT1   (DX)
-	ADDQ         BX, DX
+	ADDQ         $0x00000040, DX
+	CMPQ         DX, BX
+	CMOVQCC      BX, DX
 	ADDQ         $0x00000010, R8
 	ADDQ         $0x00000010, R9
 	ADDQ         $0x00000010, R10
@@ -4278,16 +4303,15 @@ store25:
 	VZEROUPPER
 	RET
 
-// func rowTile12x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func rowTile12x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·rowTile12x2AVX512(SB), NOSPLIT, $0-104
 	MOVQ   lda+24(FP), AX
 	SHLQ   $0x02, AX
 	MOVQ   bStep+40(FP), CX
 	SHLQ   $0x02, CX
 	MOVQ   ahead+88(FP), DX
-	MOVQ   aheadStep+96(FP), BX
-	SHLQ   $0x02, BX
+	MOVQ   aheadEnd+96(FP), BX
 	MOVQ   taps+48(FP), SI
 	MOVQ   count+56(FP), DI
 	VPXORD Z0, Z0, Z0
@@ -4489,7 +4513,9 @@ unrolled:
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Z25, Z26, Z23
 	PREFETCHT1   (DX)
-	ADDQ         BX, DX
+	ADDQ         $0x00000040, DX
+	CMPQ         DX, BX
+	CMOVQCC      BX, DX
 	ADDQ         $0x00000010, R8
 	ADDQ         $0x00000010, R9
 	ADDQ         $0x00000010, R10
@@ -4624,16 +4650,15 @@ store26:
 	VZEROUPPER
 	RET
 
-// func rowTile13x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func rowTile13x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·rowTile13x2AVX512(SB), NOSPLIT, $0-104
 	MOVQ   lda+24(FP), AX
 	SHLQ   $0x02, AX
 	MOVQ   bStep+40(FP), CX
 	SHLQ   $0x02, CX
 	MOVQ   ahead+88(FP), DX
-	MOVQ   aheadStep+96(FP), BX
-	SHLQ   $0x02, BX
+	MOVQ   aheadEnd+96(FP), BX
 	MOVQ   taps+48(FP), SI
 	MOVQ   count+56(FP), DI
 	VPXORD Z0, Z0, Z0
@@ -4851,7 +4876,9 @@ unrolled:
 	VFMADD231PS  Z26, Z28, Z24
 	VFMADD231PS  Z27, Z28, Z25
 	PREFETCHT1   (DX)
-	ADDQ         BX, DX
+	ADDQ         $0x00000040, DX
+	CMPQ         DX, BX
+	CMOVQCC      BX, DX
 	ADDQ         $0x00000010, R8
 	ADDQ         $0x00000010, R9
 	ADDQ         $0x00000010, R10
@@ -4997,16 +5024,15 @@ store27:
 	VZEROUPPER
 	RET
 
-// func rowTile14x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func rowTile14x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·rowTile14x2AVX512(SB), NOSPLIT, $0-104
 	MOVQ   lda+24(FP), AX
 	SHLQ   $0x02, AX
 	MOVQ   bStep+40(FP), CX
 	SHLQ   $0x02, CX
 	MOVQ   ahead+88(FP), DX
-	MOVQ   aheadStep+96(FP), BX
-	SHLQ   $0x02, BX
+	MOVQ   aheadEnd+96(FP), BX
 	MOVQ   taps+48(FP), SI
 	MOVQ   count+56(FP), DI
 	VPXORD Z0, Z0, Z0
@@ -5238,7 +5264,9 @@ unrolled:
 	VFMADD231PS  Z28, Z30, Z26
 	VFMADD231PS  Z29, Z30, Z27
 	PREFETCHT1   (DX)
-	ADDQ         BX, DX
+	ADDQ         $0x00000040, DX
+	CMPQ         DX, BX
+	CMOVQCC      BX, DX
 	ADDQ         $0x00000010, R8
 	ADDQ         $0x00000010, R9
 	ADDQ         $0x00000010, R10
@@ -5391,8 +5419,8 @@ store28:
 	VZEROUPPER
 	RET
 
-// func pairTile1AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func pairTile1AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·pairTile1AVX512(SB), NOSPLIT, $0-104
 	MOVQ   a+16(FP), AX
 	MOVQ   b+24(FP), CX
@@ -5401,8 +5429,7 @@ TEXT ·pairTile1AVX512(SB), NOSPLIT, $0-104
 	MOVQ   bStep+64(FP), BX
 	SHLQ   $0x02, BX
 	MOVQ   ahead+88(FP), SI
-	MOVQ   aheadStep+96(FP), DI
-	SHLQ   $0x02, DI
+	MOVQ   aheadEnd+96(FP), DI
 	MOVQ   taps+32(FP), R8
 	MOVQ   count+40(FP), R9
 	MOVQ   blocks+48(FP), R10
@@ -5422,7 +5449,9 @@ tap:
 	VMOVUPS          (CX)(R14*4), Z1
 	VFMADD231PS.BCST (AX)(R13*4), Z1, Z0
 	PREFETCHT1       (SI)
-	ADDQ             DI, SI
+	ADDQ             $0x00000040, SI
+	CMPQ             SI, DI
+	CMOVQCC          DI, SI
 	ADDQ             $0x00000010, R11
 	DECQ             R12
 	JNZ              tap
@@ -5448,8 +5477,8 @@ store29:
 	VZEROUPPER
 	RET
 
-// func pairTile2AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func pairTile2AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·pairTile2AVX512(SB), NOSPLIT, $0-104
 	MOVQ   a+16(FP), AX
 	MOVQ   b+24(FP), CX
@@ -5458,8 +5487,7 @@ TEXT ·pairTile2AVX512(SB), NOSPLIT, $0-104
 	MOVQ   bStep+64(FP), BX
 	SHLQ   $0x02, BX
 	MOVQ   ahead+88(FP), SI
-	MOVQ   aheadStep+96(FP), DI
-	SHLQ   $0x02, DI
+	MOVQ   aheadEnd+96(FP), DI
 	MOVQ   taps+32(FP), R8
 	MOVQ   count+40(FP), R9
 	MOVQ   blocks+48(FP), R10
@@ -5481,7 +5509,9 @@ tap:
 	VFMADD231PS.BCST (AX)(R13*4), Z2, Z0
 	VFMADD231PS.BCST 4(AX)(R13*4), Z2, Z1
 	PREFETCHT1       (SI)
-	ADDQ             DI, SI
+	ADDQ             $0x00000040, SI
+	CMPQ             SI, DI
+	CMOVQCC          DI, SI
 	ADDQ             $0x00000010, R11
 	DECQ             R12
 	JNZ              tap
@@ -5509,8 +5539,8 @@ store30:
 	VZEROUPPER
 	RET
 
-// func pairTile3AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func pairTile3AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·pairTile3AVX512(SB), NOSPLIT, $0-104
 	MOVQ   a+16(FP), AX
 	MOVQ   b+24(FP), CX
@@ -5519,8 +5549,7 @@ TEXT ·pairTile3AVX512(SB), NOSPLIT, $0-104
 	MOVQ   bStep+64(FP), BX
 	SHLQ   $0x02, BX
 	MOVQ   ahead+88(FP), SI
-	MOVQ   aheadStep+96(FP), DI
-	SHLQ   $0x02, DI
+	MOVQ   aheadEnd+96(FP), DI
 	MOVQ   taps+32(FP), R8
 	MOVQ   count+40(FP), R9
 	MOVQ   blocks+48(FP), R10
@@ -5544,7 +5573,9 @@ tap:
 	VFMADD231PS.BCST 4(AX)(R13*4), Z3, Z1
 	VFMADD231PS.BCST 8(AX)(R13*4), Z3, Z2
 	PREFETCHT1       (SI)
-	ADDQ             DI, SI
+	ADDQ             $0x00000040, SI
+	CMPQ             SI, DI
+	CMOVQCC          DI, SI
 	ADDQ             $0x00000010, R11
 	DECQ             R12
 	JNZ              tap
@@ -5574,8 +5605,8 @@ store31:
 	VZEROUPPER
 	RET
 
-// func pairTile4AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func pairTile4AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·pairTile4AVX512(SB), NOSPLIT, $0-104
 	MOVQ   a+16(FP), AX
 	MOVQ   b+24(FP), CX
@@ -5584,8 +5615,7 @@ TEXT ·pairTile4AVX512(SB), NOSPLIT, $0-104
 	MOVQ   bStep+64(FP), BX
 	SHLQ   $0x02, BX
 	MOVQ   ahead+88(FP), SI
-	MOVQ   aheadStep+96(FP), DI
-	SHLQ   $0x02, DI
+	MOVQ   aheadEnd+96(FP), DI
 	MOVQ   taps+32(FP), R8
 	MOVQ   count+40(FP), R9
 	MOVQ   blocks+48(FP), R10
@@ -5611,7 +5641,9 @@ tap:
 	VFMADD231PS.BCST 8(AX)(R13*4), Z4, Z2
 	VFMADD231PS.BCST 12(AX)(R13*4), Z4, Z3
 	PREFETCHT1       (SI)
-	ADDQ             DI, SI
+	ADDQ             $0x00000040, SI
+	CMPQ             SI, DI
+	CMOVQCC          DI, SI
 	ADDQ             $0x00000010, R11
 	DECQ             R12
 	JNZ              tap
@@ -5645,8 +5677,8 @@ store32:
 	VZEROUPPER
 	RET
 
-// func pairTile5AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func pairTile5AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·pairTile5AVX512(SB), NOSPLIT, $0-104
 	MOVQ   a+16(FP), AX
 	MOVQ   b+24(FP), CX
@@ -5655,8 +5687,7 @@ TEXT ·pairTile5AVX512(SB), NOSPLIT, $0-104
 	MOVQ   bStep+64(FP), BX
 	SHLQ   $0x02, BX
 	MOVQ   ahead+88(FP), SI
-	MOVQ   aheadStep+96(FP), DI
-	SHLQ   $0x02, DI
+	MOVQ   aheadEnd+96(FP), DI
 	MOVQ   taps+32(FP), R8
 	MOVQ   count+40(FP), R9
 	MOVQ   blocks+48(FP), R10
@@ -5684,7 +5715,9 @@ tap:
 	VFMADD231PS.BCST 12(AX)(R13*4), Z5, Z3
 	VFMADD231PS.BCST 16(AX)(R13*4), Z5, Z4
 	PREFETCHT1       (SI)
-	ADDQ             DI, SI
+	ADDQ             $0x00000040, SI
+	CMPQ             SI, DI
+	CMOVQCC          DI, SI
 	ADDQ             $0x00000010, R11
 	DECQ             R12
 	JNZ              tap
@@ -5720,8 +5753,8 @@ store33:
 	VZEROUPPER
 	RET
 
-// func pairTile6AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func pairTile6AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·pairTile6AVX512(SB), NOSPLIT, $0-104
 	MOVQ   a+16(FP), AX
 	MOVQ   b+24(FP), CX
@@ -5730,8 +5763,7 @@ TEXT ·pairTile6AVX512(SB), NOSPLIT, $0-104
 	MOVQ   bStep+64(FP), BX
 	SHLQ   $0x02, BX
 	MOVQ   ahead+88(FP), SI
-	MOVQ   aheadStep+96(FP), DI
-	SHLQ   $0x02, DI
+	MOVQ   aheadEnd+96(FP), DI
 	MOVQ   taps+32(FP), R8
 	MOVQ   count+40(FP), R9
 	MOVQ   blocks+48(FP), R10
@@ -5761,7 +5793,9 @@ tap:
 	VFMADD231PS.BCST 16(AX)(R13*4), Z6, Z4
 	VFMADD231PS.BCST 20(AX)(R13*4), Z6, Z5
 	PREFETCHT1       (SI)
-	ADDQ             DI, SI
+	ADDQ             $0x00000040, SI
+	CMPQ             SI, DI
+	CMOVQCC          DI, SI
 	ADDQ             $0x00000010, R11
 	DECQ             R12
 	JNZ              tap
@@ -5799,8 +5833,8 @@ store34:
 	VZEROUPPER
 	RET
 
-// func pairTile7AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func pairTile7AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·pairTile7AVX512(SB), NOSPLIT, $0-104
 	MOVQ   a+16(FP), AX
 	MOVQ   b+24(FP), CX
@@ -5809,8 +5843,7 @@ TEXT ·pairTile7AVX512(SB), NOSPLIT, $0-104
 	MOVQ   bStep+64(FP), BX
 	SHLQ   $0x02, BX
 	MOVQ   ahead+88(FP), SI
-	MOVQ   aheadStep+96(FP), DI
-	SHLQ   $0x02, DI
+	MOVQ   aheadEnd+96(FP), DI
 	MOVQ   taps+32(FP), R8
 	MOVQ   count+40(FP), R9
 	MOVQ   blocks+48(FP), R10
@@ -5842,7 +5875,9 @@ tap:
 	VFMADD231PS.BCST 20(AX)(R13*4), Z7, Z5
 	VFMADD231PS.BCST 24(AX)(R13*4), Z7, Z6
 	PREFETCHT1       (SI)
-	ADDQ             DI, SI
+	ADDQ             $0x00000040, SI
+	CMPQ             SI, DI
+	CMOVQCC          DI, SI
 	ADDQ             $0x00000010, R11
 	DECQ             R12
 	JNZ              tap
@@ -5884,8 +5919,8 @@ store35:
 	VZEROUPPER
 	RET
 
-// func pairTile8AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func pairTile8AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·pairTile8AVX512(SB), NOSPLIT, $0-104
 	MOVQ   a+16(FP), AX
 	MOVQ   b+24(FP), CX
@@ -5894,8 +5929,7 @@ TEXT ·pairTile8AVX512(SB), NOSPLIT, $0-104
 	MOVQ   bStep+64(FP), BX
 	SHLQ   $0x02, BX
 	MOVQ   ahead+88(FP), SI
-	MOVQ   aheadStep+96(FP), DI
-	SHLQ   $0x02, DI
+	MOVQ   aheadEnd+96(FP), DI
 	MOVQ   taps+32(FP), R8
 	MOVQ   count+40(FP), R9
 	MOVQ   blocks+48(FP), R10
@@ -5929,7 +5963,9 @@ tap:
 	VFMADD231PS.BCST 24(AX)(R13*4), Z8, Z6
 	VFMADD231PS.BCST 28(AX)(R13*4), Z8, Z7
 	PREFETCHT1       (SI)
-	ADDQ             DI, SI
+	ADDQ             $0x00000040, SI
+	CMPQ             SI, DI
+	CMOVQCC          DI, SI
 	ADDQ             $0x00000010, R11
 	DECQ             R12
 	JNZ              tap
@@ -5973,8 +6009,8 @@ store36:
 	VZEROUPPER
 	RET
 
-// func pairTile9AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func pairTile9AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·pairTile9AVX512(SB), NOSPLIT, $0-104
 	MOVQ   a+16(FP), AX
 	MOVQ   b+24(FP), CX
@@ -5983,8 +6019,7 @@ TEXT ·pairTile9AVX512(SB), NOSPLIT, $0-104
 	MOVQ   bStep+64(FP), BX
 	SHLQ   $0x02, BX
 	MOVQ   ahead+88(FP), SI
-	MOVQ   aheadStep+96(FP), DI
-	SHLQ   $0x02, DI
+	MOVQ   aheadEnd+96(FP), DI
 	MOVQ   taps+32(FP), R8
 	MOVQ   count+40(FP), R9
 	MOVQ   blocks+48(FP), R10
@@ -6020,7 +6055,9 @@ tap:
 	VFMADD231PS.BCST 28(AX)(R13*4), Z9, Z7
 	VFMADD231PS.BCST 32(AX)(R13*4), Z9, Z8
 	PREFETCHT1       (SI)
-	ADDQ             DI, SI
+	ADDQ             $0x00000040, SI
+	CMPQ             SI, DI
+	CMOVQCC          DI, SI
 	ADDQ             $0x00000010, R11
 	DECQ             R12
 	JNZ              tap
@@ -6066,8 +6103,8 @@ store37:
 	VZEROUPPER
 	RET
 
-// func pairTile10AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func pairTile10AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·pairTile10AVX512(SB), NOSPLIT, $0-104
 	MOVQ   a+16(FP), AX
 	MOVQ   b+24(FP), CX
@@ -6076,8 +6113,7 @@ TEXT ·pairTile10AVX512(SB), NOSPLIT, $0-104
 	MOVQ   bStep+64(FP), BX
 	SHLQ   $0x02, BX
 	MOVQ   ahead+88(FP), SI
-	MOVQ   aheadStep+96(FP), DI
-	SHLQ   $0x02, DI
+	MOVQ   aheadEnd+96(FP), DI
 	MOVQ   taps+32(FP), R8
 	MOVQ   count+40(FP), R9
 	MOVQ   blocks+48(FP), R10
@@ -6115,7 +6151,9 @@ tap:
 	VFMADD231PS.BCST 32(AX)(R13*4), Z10, Z8
 	VFMADD231PS.BCST 36(AX)(R13*4), Z10, Z9
 	PREFETCHT1       (SI)
-	ADDQ             DI, SI
+	ADDQ             $0x00000040, SI
+	CMPQ             SI, DI
+	CMOVQCC          DI, SI
 	ADDQ             $0x00000010, R11
 	DECQ             R12
 	JNZ              tap
@@ -6165,8 +6203,8 @@ store38:
 	VZEROUPPER
 	RET
 
-// func pairTile11AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func pairTile11AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·pairTile11AVX512(SB), NOSPLIT, $0-104
 	MOVQ   a+16(FP), AX
 	MOVQ   b+24(FP), CX
@@ -6175,8 +6213,7 @@ TEXT ·pairTile11AVX512(SB), NOSPLIT, $0-104
 	MOVQ   bStep+64(FP), BX
 	SHLQ   $0x02, BX
 	MOVQ   ahead+88(FP), SI
-	MOVQ   aheadStep+96(FP), DI
-	SHLQ   $0x02, DI
+	MOVQ   aheadEnd+96(FP), DI
 	MOVQ   taps+32(FP), R8
 	MOVQ   count+40(FP), R9
 	MOVQ   blocks+48(FP), R10
@@ -6216,7 +6253,9 @@ tap:
 	VFMADD231PS.BCST 36(AX)(R13*4), Z11, Z9
 	VFMADD231PS.BCST 40(AX)(R13*4), Z11, Z10
 	PREFETCHT1       (SI)
-	ADDQ             DI, SI
+	ADDQ             $0x00000040, SI
+	CMPQ             SI, DI
+	CMOVQCC          DI, SI
 	ADDQ             $0x00000010, R11
 	DECQ             R12
 	JNZ              tap
@@ -6268,8 +6307,8 @@ store39:
 	VZEROUPPER
 	RET
 
-// func pairTile12AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func pairTile12AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·pairTile12AVX512(SB), NOSPLIT, $0-104
 	MOVQ   a+16(FP), AX
 	MOVQ   b+24(FP), CX
@@ -6278,8 +6317,7 @@ TEXT ·pairTile12AVX512(SB), NOSPLIT, $0-104
 	MOVQ   bStep+64(FP), BX
 	SHLQ   $0x02, BX
 	MOVQ   ahead+88(FP), SI
-	MOVQ   aheadStep+96(FP), DI
-	SHLQ   $0x02, DI
+	MOVQ   aheadEnd+96(FP), DI
 	MOVQ   taps+32(FP), R8
 	MOVQ   count+40(FP), R9
 	MOVQ   blocks+48(FP), R10
@@ -6321,7 +6359,9 @@ tap:
 	VFMADD231PS.BCST 40(AX)(R13*4), Z12, Z10
 	VFMADD231PS.BCST 44(AX)(R13*4), Z12, Z11
 	PREFETCHT1       (SI)
-	ADDQ             DI, SI
+	ADDQ             $0x00000040, SI
+	CMPQ             SI, DI
+	CMOVQCC          DI, SI
 	ADDQ             $0x00000010, R11
 	DECQ             R12
 	JNZ              tap
@@ -6375,8 +6415,8 @@ store40:
 	VZEROUPPER
 	RET
 
-// func pairTile13AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func pairTile13AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·pairTile13AVX512(SB), NOSPLIT, $0-104
 	MOVQ   a+16(FP), AX
 	MOVQ   b+24(FP), CX
@@ -6385,8 +6425,7 @@ TEXT ·pairTile13AVX512(SB), NOSPLIT, $0-104
 	MOVQ   bStep+64(FP), BX
 	SHLQ   $0x02, BX
 	MOVQ   ahead+88(FP), SI
-	MOVQ   aheadStep+96(FP), DI
-	SHLQ   $0x02, DI
+	MOVQ   aheadEnd+96(FP), DI
 	MOVQ   taps+32(FP), R8
 	MOVQ   count+40(FP), R9
 	MOVQ   blocks+48(FP), R10
@@ -6430,7 +6469,9 @@ tap:
 	VFMADD231PS.BCST 44(AX)(R13*4), Z13, Z11
 	VFMADD231PS.BCST 48(AX)(R13*4), Z13, Z12
 	PREFETCHT1       (SI)
-	ADDQ             DI, SI
+	ADDQ             $0x00000040, SI
+	CMPQ             SI, DI
+	CMOVQCC          DI, SI
 	ADDQ             $0x00000010, R11
 	DECQ             R12
 	JNZ              tap
@@ -6488,8 +6529,8 @@ store41:
 	VZEROUPPER
 	RET
 
-// func pairTile14AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func pairTile14AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·pairTile14AVX512(SB), NOSPLIT, $0-104
 	MOVQ   a+16(FP), AX
 	MOVQ   b+24(FP), CX
@@ -6498,8 +6539,7 @@ TEXT ·pairTile14AVX512(SB), NOSPLIT, $0-104
 	MOVQ   bStep+64(FP), BX
 	SHLQ   $0x02, BX
 	MOVQ   ahead+88(FP), SI
-	MOVQ   aheadStep+96(FP), DI
-	SHLQ   $0x02, DI
+	MOVQ   aheadEnd+96(FP), DI
 	MOVQ   taps+32(FP), R8
 	MOVQ   count+40(FP), R9
 	MOVQ   blocks+48(FP), R10
@@ -6545,7 +6585,9 @@ tap:
 	VFMADD231PS.BCST 48(AX)(R13*4), Z14, Z12
 	VFMADD231PS.BCST 52(AX)(R13*4), Z14, Z13
 	PREFETCHT1       (SI)
-	ADDQ             DI, SI
+	ADDQ             $0x00000040, SI
+	CMPQ             SI, DI
+	CMOVQCC          DI, SI
 	ADDQ             $0x00000010, R11
 	DECQ             R12
 	JNZ              tap
@@ -6605,8 +6647,8 @@ store42:
 	VZEROUPPER
 	RET
 
-// func pairTile15AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func pairTile15AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·pairTile15AVX512(SB), NOSPLIT, $0-104
 	MOVQ   a+16(FP), AX
 	MOVQ   b+24(FP), CX
@@ -6615,8 +6657,7 @@ TEXT ·pairTile15AVX512(SB), NOSPLIT, $0-104
 	MOVQ   bStep+64(FP), BX
 	SHLQ   $0x02, BX
 	MOVQ   ahead+88(FP), SI
-	MOVQ   aheadStep+96(FP), DI
-	SHLQ   $0x02, DI
+	MOVQ   aheadEnd+96(FP), DI
 	MOVQ   taps+32(FP), R8
 	MOVQ   count+40(FP), R9
 	MOVQ   blocks+48(FP), R10
@@ -6664,7 +6705,9 @@ tap:
 	VFMADD231PS.BCST 52(AX)(R13*4), Z15, Z13
 	VFMADD231PS.BCST 56(AX)(R13*4), Z15, Z14
 	PREFETCHT1       (SI)
-	ADDQ             DI, SI
+	ADDQ             $0x00000040, SI
+	CMPQ             SI, DI
+	CMOVQCC          DI, SI
 	ADDQ             $0x00000010, R11
 	DECQ             R12
 	JNZ              tap
@@ -6726,8 +6769,8 @@ store43:
 	VZEROUPPER
 	RET
 
-// func pairTile16AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
-// Requires: AVX, AVX512F, MMX+
+// func pairTile16AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
+// Requires: AVX, AVX512F, CMOV, MMX+
 TEXT ·pairTile16AVX512(SB), NOSPLIT, $0-104
 	MOVQ   a+16(FP), AX
 	MOVQ   b+24(FP), CX
@@ -6736,8 +6779,7 @@ TEXT ·pairTile16AVX512(SB), NOSPLIT, $0-104
 	MOVQ   bStep+64(FP), BX
 	SHLQ   $0x02, BX
 	MOVQ   ahead+88(FP), SI
-	MOVQ   aheadStep+96(FP), DI
-	SHLQ   $0x02, DI
+	MOVQ   aheadEnd+96(FP), DI
 	MOVQ   taps+32(FP), R8
 	MOVQ   count+40(FP), R9
 	MOVQ   blocks+48(FP), R10
@@ -6787,7 +6829,9 @@ tap:
 	VFMADD231PS.BCST 56(AX)(R13*4), Z16, Z14
 	VFMADD231PS.BCST 60(AX)(R13*4), Z16, Z15
 	PREFETCHT1       (SI)
-	ADDQ             DI, SI
+	ADDQ             $0x00000040, SI
+	CMPQ             SI, DI
+	CMOVQCC          DI, SI
 	ADDQ             $0x00000010, R11
 	DECQ             R12
 	JNZ              tap

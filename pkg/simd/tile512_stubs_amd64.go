@@ -7,219 +7,219 @@ package simd
 // rowTile1x1AVX512 is rowTilePortable for 1 rows and, of the columns of 1 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile1x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
+func rowTile1x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // rowTile2x1AVX512 is rowTilePortable for 2 rows and, of the columns of 1 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile2x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
+func rowTile2x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // rowTile3x1AVX512 is rowTilePortable for 3 rows and, of the columns of 1 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile3x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
+func rowTile3x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // rowTile4x1AVX512 is rowTilePortable for 4 rows and, of the columns of 1 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile4x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
+func rowTile4x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // rowTile5x1AVX512 is rowTilePortable for 5 rows and, of the columns of 1 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile5x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
+func rowTile5x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // rowTile6x1AVX512 is rowTilePortable for 6 rows and, of the columns of 1 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile6x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
+func rowTile6x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // rowTile7x1AVX512 is rowTilePortable for 7 rows and, of the columns of 1 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile7x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
+func rowTile7x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // rowTile8x1AVX512 is rowTilePortable for 8 rows and, of the columns of 1 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile8x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
+func rowTile8x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // rowTile9x1AVX512 is rowTilePortable for 9 rows and, of the columns of 1 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile9x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
+func rowTile9x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // rowTile10x1AVX512 is rowTilePortable for 10 rows and, of the columns of 1 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile10x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
+func rowTile10x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // rowTile11x1AVX512 is rowTilePortable for 11 rows and, of the columns of 1 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile11x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
+func rowTile11x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // rowTile12x1AVX512 is rowTilePortable for 12 rows and, of the columns of 1 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile12x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
+func rowTile12x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // rowTile13x1AVX512 is rowTilePortable for 13 rows and, of the columns of 1 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile13x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
+func rowTile13x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // rowTile14x1AVX512 is rowTilePortable for 14 rows and, of the columns of 1 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile14x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
+func rowTile14x1AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // rowTile1x2AVX512 is rowTilePortable for 1 rows and, of the columns of 2 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile1x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
+func rowTile1x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // rowTile2x2AVX512 is rowTilePortable for 2 rows and, of the columns of 2 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile2x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
+func rowTile2x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // rowTile3x2AVX512 is rowTilePortable for 3 rows and, of the columns of 2 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile3x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
+func rowTile3x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // rowTile4x2AVX512 is rowTilePortable for 4 rows and, of the columns of 2 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile4x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
+func rowTile4x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // rowTile5x2AVX512 is rowTilePortable for 5 rows and, of the columns of 2 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile5x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
+func rowTile5x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // rowTile6x2AVX512 is rowTilePortable for 6 rows and, of the columns of 2 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile6x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
+func rowTile6x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // rowTile7x2AVX512 is rowTilePortable for 7 rows and, of the columns of 2 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile7x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
+func rowTile7x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // rowTile8x2AVX512 is rowTilePortable for 8 rows and, of the columns of 2 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile8x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
+func rowTile8x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // rowTile9x2AVX512 is rowTilePortable for 9 rows and, of the columns of 2 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile9x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
+func rowTile9x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // rowTile10x2AVX512 is rowTilePortable for 10 rows and, of the columns of 2 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile10x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
+func rowTile10x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // rowTile11x2AVX512 is rowTilePortable for 11 rows and, of the columns of 2 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile11x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
+func rowTile11x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // rowTile12x2AVX512 is rowTilePortable for 12 rows and, of the columns of 2 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile12x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
+func rowTile12x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // rowTile13x2AVX512 is rowTilePortable for 13 rows and, of the columns of 2 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile13x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
+func rowTile13x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // rowTile14x2AVX512 is rowTilePortable for 14 rows and, of the columns of 2 panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.
 //
 //go:noescape
-func rowTile14x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)
+func rowTile14x2AVX512(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // pairTile1AVX512 is pairTilePortable for 1 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile1AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
+func pairTile1AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // pairTile2AVX512 is pairTilePortable for 2 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile2AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
+func pairTile2AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // pairTile3AVX512 is pairTilePortable for 3 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile3AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
+func pairTile3AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // pairTile4AVX512 is pairTilePortable for 4 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile4AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
+func pairTile4AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // pairTile5AVX512 is pairTilePortable for 5 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile5AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
+func pairTile5AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // pairTile6AVX512 is pairTilePortable for 6 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile6AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
+func pairTile6AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // pairTile7AVX512 is pairTilePortable for 7 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile7AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
+func pairTile7AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // pairTile8AVX512 is pairTilePortable for 8 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile8AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
+func pairTile8AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // pairTile9AVX512 is pairTilePortable for 9 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile9AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
+func pairTile9AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // pairTile10AVX512 is pairTilePortable for 10 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile10AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
+func pairTile10AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // pairTile11AVX512 is pairTilePortable for 11 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile11AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
+func pairTile11AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // pairTile12AVX512 is pairTilePortable for 12 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile12AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
+func pairTile12AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // pairTile13AVX512 is pairTilePortable for 13 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile13AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
+func pairTile13AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // pairTile14AVX512 is pairTilePortable for 14 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile14AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
+func pairTile14AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // pairTile15AVX512 is pairTilePortable for 15 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile15AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
+func pairTile15AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)
 
 // pairTile16AVX512 is pairTilePortable for 16 rows and the columns in the mask. Every tap it asks for one line of memory ahead.
 //
 //go:noescape
-func pairTile16AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)
+func pairTile16AVX512(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)

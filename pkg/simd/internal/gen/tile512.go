@@ -63,15 +63,32 @@ func wideStore(acc []VecVirtual, panels int) {
 	RET()
 }
 
+// An askedAhead walks over memory that will be needed after the tile, a cache line a step, and stays at its end.
+type askedAhead struct {
+	at  Mem
+	end GPVirtual
+}
+
+func newAhead() askedAhead {
+	return askedAhead{pointer("ahead"), integer("aheadEnd")}
+}
+
+func (h askedAhead) ask() {
+	PREFETCHT1(h.at)
+	ADDQ(U32(wideVector), h.at.Base)
+	CMPQ(h.at.Base, h.end)
+	CMOVQCC(h.end, h.at.Base)
+}
+
 // wideRowTile writes the kernel of rowTilePortable for a number of rows and of panels.
 func wideRowTile(rows, panels int) {
 	name := fmt.Sprintf("rowTile%dx%dAVX512", rows, panels)
-	TEXT(name, attr.NOSPLIT, "func(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadStep int)")
+	TEXT(name, attr.NOSPLIT, "func(c *float32, ldc int, a *float32, lda int, b *float32, bStep int, taps *int, count int, depth int, mask uint64, add bool, ahead *float32, aheadEnd *float32)")
 	Doc(fmt.Sprintf("%s is rowTilePortable for %d rows and, of the columns of %d panels, those in the mask. Every four elements of depth it asks for one line of memory ahead.", name, rows, panels))
 	Pragma("noescape")
 
 	lda, bStep := bytesOf("lda"), bytesOf("bStep")
-	ahead, aheadStep := pointer("ahead"), bytesOf("aheadStep")
+	ahead := newAhead()
 	taps, count := pointer("taps"), integer("count")
 	acc := wideZeroed(rows * panels)
 	set := newRowSet(rows, lda)
@@ -119,8 +136,7 @@ func wideRowTile(rows, panels int) {
 	for u := range rowUnroll {
 		step(u)
 	}
-	PREFETCHT1(ahead)
-	ADDQ(aheadStep, ahead.Base)
+	ahead.ask()
 	set.advance(floatBytes * rowUnroll)
 	ADDQ(U32(wideVector*rowUnroll), right.Base)
 	SUBQ(U32(rowUnroll), left)
@@ -146,13 +162,13 @@ func wideRowTile(rows, panels int) {
 // widePairTile writes the kernel of pairTilePortable for a number of rows.
 func widePairTile(rows int) {
 	name := fmt.Sprintf("pairTile%dAVX512", rows)
-	TEXT(name, attr.NOSPLIT, "func(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadStep int)")
+	TEXT(name, attr.NOSPLIT, "func(c *float32, ldc int, a *float32, b *float32, taps *int, count int, blocks int, aStep int, bStep int, mask uint64, add bool, ahead *float32, aheadEnd *float32)")
 	Doc(fmt.Sprintf("%s is pairTilePortable for %d rows and the columns in the mask. Every tap it asks for one line of memory ahead.", name, rows))
 	Pragma("noescape")
 
 	a, b := pointer("a"), pointer("b")
 	aStep, bStep := bytesOf("aStep"), bytesOf("bStep")
-	ahead, aheadStep := pointer("ahead"), bytesOf("aheadStep")
+	ahead := newAhead()
 	first, count, blocks := pointer("taps"), integer("count"), integer("blocks")
 	acc := wideZeroed(rows)
 	TESTQ(count, count)
@@ -173,8 +189,7 @@ func widePairTile(rows int) {
 	for r := range rows {
 		VFMADD231PS_BCST(Mem{Base: a.Base, Index: at, Scale: floatBytes, Disp: floatBytes * r}, right, acc[r])
 	}
-	PREFETCHT1(ahead)
-	ADDQ(aheadStep, ahead.Base)
+	ahead.ask()
 	ADDQ(U32(tapBytes), taps.Base)
 	DECQ(left)
 	JNZ(LabelRef("tap"))
