@@ -13,7 +13,7 @@ import sys
 import time
 import traceback
 
-SETTLE = 0.05  # seconds in which a pool's threads stop to spin for more work, so that they do not disturb who is measured next
+SETTLE = 0.15  # seconds in which a pool's threads stop to spin for more work (OpenBLAS: after 75 ms), so that they do not disturb who is measured next
 
 
 def seconds(call):
