@@ -90,6 +90,7 @@ func newModel(job *jobspec.Job, key keyed.Key) (*nn.Model, error) {
 		Stem:            m.Stem,
 		Norm:            m.Norm,
 		Patch:           m.Patch,
+		Dropout:         nn.Dropout{Attention: m.Dropout.Attention, Projection: m.Dropout.Projection, Position: m.Dropout.Position, Path: m.Dropout.Path},
 		Projector:       &nn.Projector{Hidden: m.Projector.Hidden, Out: m.Projector.Out, BatchNorm: m.Projector.BatchNorm, Layers: m.Projector.Layers},
 		Predictor:       predictor,
 		BatchNormGroups: job.Spec.Task.ShuffleGroups,

@@ -201,10 +201,24 @@ type Model struct {
 	Norm string `yaml:"norm" default:"batch" enum:"batch,group" only:"name=resnet-tiny|resnet18|resnet50"`
 	// Side of the square patches that become tokens; it divides model.image.height and width.
 	Patch int `yaml:"patch" default:"4" range:"[1,1024]" unit:"pixels" only:"name=vit-tiny"`
+	// What training leaves out at random, with the rates of timm's vision transformers; what stays is scaled up. The draws come from the job's seed.
+	Dropout Dropout `yaml:"dropout" only:"name=vit-tiny"`
 	// What the encoder sees.
 	Image Image `yaml:"image"`
 	// The head that the objective sees. It is not exported.
 	Projector Projector `yaml:"projector"`
+}
+
+// Dropout is what training leaves out at random.
+type Dropout struct {
+	// Share of the weights that attention gives tokens: timm's attn_drop_rate.
+	Attention float64 `yaml:"attention" default:"0" range:"[0,1)"`
+	// Share of the elements behind attention's projection and both layers of each MLP: timm's proj_drop_rate.
+	Projection float64 `yaml:"projection" default:"0" range:"[0,1)"`
+	// Share of the elements of the tokens with their positions: timm's pos_drop_rate.
+	Position float64 `yaml:"position" default:"0" range:"[0,1)"`
+	// Share of the samples that skip both halves of the last block, rising to it from 0 at the first (stochastic depth): timm's drop_path_rate.
+	Path float64 `yaml:"path" default:"0" range:"[0,1)"`
 }
 
 // Image is the shape of the encoder's input.

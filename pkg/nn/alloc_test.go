@@ -14,12 +14,14 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 	t.Cleanup(func() { simd.SetThreads(0) })
 	imagenet := small()
 	imagenet.Stem = StemImageNet
+	dropout := small()
+	dropout.Dropout = Dropout{Attention: 0.1, Projection: 0.1, Position: 0.1, Path: 0.1}
 	group := small()
 	group.Norm = NormGroup
 	for _, c := range []struct {
 		name    string
 		options Options
-	}{{"resnet-tiny", small()}, {"thin basic", small()}, {"thin bottleneck", imagenet}, {"thin transformer", small()}, {"thin basic", group}} {
+	}{{"resnet-tiny", small()}, {"thin basic", small()}, {"thin bottleneck", imagenet}, {"thin transformer", small()}, {"thin transformer", dropout}, {"thin basic", group}} {
 		m := buildThin(t, c.name, c.options)
 		x, dz, grad := drawn("images", 8, 16, 16, 1), drawn("upstream", 8, 64), make([]float32, len(m.Params().Data))
 		stats := make([]float32, len(m.Running().Data))

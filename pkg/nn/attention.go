@@ -13,18 +13,21 @@ type attention struct {
 	tokens, width, heads int
 	scale                float32
 	qkv                  *linear
+	drop                 *dropout // of the softmax; nil: none
 
 	bias     []float32
 	y        []float32
 	share    []float32 // (n, heads, tokens, tokens): the softmax
+	dropped  []float32 // share after dropout
+	used     []float32 // share or dropped: what the values are weighted by
 	dy, dqkv []float32
 	dShare   []float32 // as share
 	attend   func(sample int)
 	backOver func(sample int)
 }
 
-func newAttention(qkv *linear, tokens, width, heads int) *attention {
-	l := &attention{tokens: tokens, width: width, heads: heads, scale: float32(1 / math.Sqrt(float64(width/heads))), qkv: qkv}
+func newAttention(qkv *linear, drop *dropout, tokens, width, heads int) *attention {
+	l := &attention{tokens: tokens, width: width, heads: heads, scale: float32(1 / math.Sqrt(float64(width/heads))), qkv: qkv, drop: drop}
 	l.attend, l.backOver = l.forwardSample, l.backwardSample
 	return l
 }
@@ -34,6 +37,11 @@ func (l *attention) forward(p *pass, x []float32) []float32 {
 	l.bias = l.qkv.bias.of(p.params)
 	grow(&l.y, p.n*l.tokens*l.width)
 	grow(&l.share, p.n*l.heads*l.tokens*l.tokens)
+	l.used = l.share
+	if l.drop != nil && p.train {
+		l.used = grow(&l.dropped, len(l.share))
+		l.drop.begin(p, l.used)
+	}
 	simd.Parallel(p.n, l.attend)
 	return l.y
 }
@@ -41,6 +49,9 @@ func (l *attention) forward(p *pass, x []float32) []float32 {
 func (l *attention) backward(p *pass, dy []float32, input bool) []float32 {
 	l.dy = dy
 	l.dqkv, l.dShare = p.borrow(len(l.qkv.y)), p.borrow(len(l.share))
+	if l.drop != nil {
+		l.drop.data = l.dShare
+	}
 	simd.Parallel(p.n, l.backOver)
 	p.giveBack(l.dShare)
 	dx := l.qkv.backward(p, l.dqkv, input)
@@ -73,19 +84,28 @@ func (l *attention) forwardSample(i int) {
 	rows, share := l.square(l.share, i)
 	simd.GemmBatch(1, l.heads, false, true, t, t, d, l.scale, q, k, 0, share)
 	simd.Softmax(rows, l.heads*t, t)
-	simd.GemmBatch(1, l.heads, false, false, t, d, t, 1, share, v, 0, l.merged(l.y, i))
+	used, weights := l.square(l.used, i)
+	if !alike(used, rows) {
+		copy(used, rows)
+		l.drop.drawSample(i)
+	}
+	simd.GemmBatch(1, l.heads, false, false, t, d, t, 1, weights, v, 0, l.merged(l.y, i))
 }
 
-// backwardSample uses, with P the softmax and S its input: ∂v = Pᵀ·∂y, ∂P = ∂y·vᵀ, ∂q = ∂S·k/√d, ∂k = ∂Sᵀ·q/√d.
+// backwardSample uses, with P the softmax and S its input: ∂v = Pᵀ·∂y, ∂P = ∂y·vᵀ, ∂q = ∂S·k/√d, ∂k = ∂Sᵀ·q/√d. Dropout masks P and ∂P alike.
 func (l *attention) backwardSample(i int) {
 	t, d := l.tokens, l.width/l.heads
 	q, k, v := l.packed(l.qkv.y, i, 0), l.packed(l.qkv.y, i, 1), l.packed(l.qkv.y, i, 2)
 	dq, dk, dv := l.packed(l.dqkv, i, 0), l.packed(l.dqkv, i, 1), l.packed(l.dqkv, i, 2)
 	dy := l.merged(l.dy, i)
-	rows, share := l.square(l.share, i)
+	rows, _ := l.square(l.share, i)
+	_, weights := l.square(l.used, i)
 	dRows, dShare := l.square(l.dShare, i)
-	simd.GemmBatch(1, l.heads, true, false, t, d, t, 1, share, dy, 0, dv)
+	simd.GemmBatch(1, l.heads, true, false, t, d, t, 1, weights, dy, 0, dv)
 	simd.GemmBatch(1, l.heads, false, true, t, t, d, 1, dy, v, 0, dShare)
+	if l.drop != nil {
+		l.drop.maskSample(i)
+	}
 	simd.SoftmaxBackward(dRows, rows, l.heads*t, t)
 	simd.GemmBatch(1, l.heads, false, false, t, d, t, l.scale, dShare, k, 0, dq)
 	simd.GemmBatch(1, l.heads, true, false, t, d, t, l.scale, dShare, q, 0, dk)

@@ -152,7 +152,7 @@ func fromTorch(p Param, src []float32) {
 var thin = map[string]architecture{
 	"thin basic":       {name: "thin basic", build: resNet{blocks: [4]int{2, 1, 1, 1}, width: 2}.build},
 	"thin bottleneck":  {name: "thin bottleneck", build: resNet{blocks: [4]int{1, 2, 1, 1}, width: 2, bottleneck: true}.build},
-	"thin transformer": {name: "thin transformer", build: visionTransformer{depth: 2, width: 12, heads: 3}.build},
+	"thin transformer": {name: "thin transformer", build: visionTransformer{depth: 2, width: 12, heads: 3}.build, drops: true},
 }
 
 func buildThin(t testing.TB, name string, o Options) *Model {

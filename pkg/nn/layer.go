@@ -1,5 +1,7 @@
 package nn
 
+import "github.com/sslctl/sslctl/pkg/keyed"
+
 // pass is what the layers share during one forward and its backward pass.
 type pass struct {
 	params, running []float32 // data of the model's arenas
@@ -7,6 +9,7 @@ type pass struct {
 	n               int       // samples
 	groups          int       // batch-norm groups in training
 	train           bool
+	draws           keyed.Key // of dropout
 	buffers
 
 	// In backward: grad is finished from here on; the parameters before; who is told.

@@ -53,6 +53,9 @@ func (arch architecture) model(o Options, key keyed.Key) (*Model, error) {
 	if err := o.validate(); err != nil {
 		return nil, fmt.Errorf("building model %s: %w", arch.name, err)
 	}
+	if !arch.drops && o.Dropout != (Dropout{}) {
+		return nil, fmt.Errorf("building model %s: %w: dropout, which this model does not have", arch.name, ErrOptions)
+	}
 	if arch.fits != nil {
 		if err := arch.fits(o); err != nil {
 			return nil, fmt.Errorf("building model %s: %w", arch.name, err)

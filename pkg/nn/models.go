@@ -10,6 +10,7 @@ type architecture struct {
 	name  string
 	build func(b *builder, o Options) (encoder sequence, features int)
 	fits  func(o Options) error // nil: takes all options that are valid by themselves
+	drops bool                  // takes Options.Dropout
 }
 
 // architectures lists the encoders in order of name.
@@ -18,7 +19,7 @@ var architectures = []architecture{
 	{name: "resnet-tiny", build: buildResNetTiny},
 	{name: "resnet18", build: resNet18.build},
 	{name: "resnet50", build: resNet50.build},
-	{name: "vit-tiny", build: viTTiny.build, fits: viTTiny.fits},
+	{name: "vit-tiny", build: viTTiny.build, fits: viTTiny.fits, drops: true},
 }
 
 // Names lists the models that New knows.

@@ -30,6 +30,7 @@ type Options struct {
 	Stem          string     // of resnet18 and resnet50: StemCIFAR, which "" stands for, or StemImageNet
 	Norm          string     // of the residual networks' maps: NormBatch, which "" stands for, or NormGroup
 	Patch         int        // of vit-tiny: side of the patches, which divides both sides of the images; 0 stands for DefaultPatch
+	Dropout       Dropout    // of vit-tiny; Model.Draw sets the key of its draws
 	Projector     *Projector // head that maps features to embeddings; nil: embeddings are the features
 	Predictor     *Predictor // head behind the projector, or behind the encoder where there is no projector; nil: none
 	// BatchNormGroups cuts every training batch into that many contiguous runs of equal size, each normalised by its own statistics;
@@ -85,6 +86,12 @@ func (o Options) validate() error {
 	check(o.Norm == "" || o.Norm == NormBatch || o.Norm == NormGroup, "norm %q, expected %s or %s", o.Norm, NormBatch, NormGroup)
 	check(o.Patch >= 0, "patches of %d, expected 1 or more", o.Patch)
 	check(o.BatchNormGroups >= 0, "batch norm in %d groups, expected 1 or more", o.BatchNormGroups)
+	for _, rate := range []struct {
+		name  string
+		value float64
+	}{{"attention", o.Dropout.Attention}, {"projection", o.Dropout.Projection}, {"position", o.Dropout.Position}, {"path", o.Dropout.Path}} {
+		check(rate.value >= 0 && rate.value < 1, "%s dropout of %v, expected at least 0 and less than 1", rate.name, rate.value)
+	}
 	head := func(name string, p *Projector) {
 		check(p.Layers >= 0, "%s of %d layers, expected 1 or more", name, p.Layers)
 		check(p.Out >= 1, "%s with %d outputs, expected 1 or more", name, p.Out)

@@ -3,6 +3,7 @@ package nn
 import (
 	"fmt"
 
+	"github.com/sslctl/sslctl/pkg/keyed"
 	"gorgonia.org/tensor"
 )
 
@@ -32,7 +33,7 @@ func (m *Model) Forward(x *tensor.Dense, train bool) (features, z *tensor.Dense)
 		panic(fmt.Errorf("forward: %w: images are a strided view, expected contiguous rows (Materialize them)", ErrBatch))
 	}
 	n := x.Shape()[0]
-	m.pass = pass{params: m.params.Data, running: m.running.Data, n: n, groups: m.options.BatchNormGroups, train: train, buffers: m.pass.buffers}
+	m.pass = pass{params: m.params.Data, running: m.running.Data, n: n, groups: m.options.BatchNormGroups, train: train, draws: m.pass.draws, buffers: m.pass.buffers}
 	m.ready = train
 	y := m.encoder.forward(&m.pass, x.Float32s())
 	features = m.features.of(y, n, m.featureDim)
@@ -43,6 +44,10 @@ func (m *Model) Forward(x *tensor.Dense, train bool) (features, z *tensor.Dense)
 	}
 	return features, m.z.of(m.predictor.forward(&m.pass, y), n, m.outDim)
 }
+
+// Draw sets the key of dropout for the training passes that follow. A pass is a function of it: give each its own, by step and virtual rank, say. Sample i of
+// a batch draws by i.
+func (m *Model) Draw(key keyed.Key) { m.pass.draws = key }
 
 // Projected is what the predictor saw in the last Forward, (B, OutDim), not normalised and valid until the next one; without a predictor
 // it is the embeddings.

@@ -43,21 +43,30 @@ func (v visionTransformer) build(b *builder, o Options) (sequence, int) {
 		weight:   b.params.add("patch_embed.proj.weight", true, uniformFanIn(fanIn), patch, patch, o.InC, v.width),
 	}
 	embed.bias = b.params.add("patch_embed.proj.bias", false, uniformFanIn(fanIn), v.width)
-	s := sequence{project, embed}
+	drop := o.Dropout
+	s := append(sequence{project, embed}, elementDrop("pos_drop", drop.Position, tokens*v.width)...)
 	for i := range v.depth {
 		name := fmt.Sprintf("blocks.%d.", i)
+		path := drop.Path * float64(i) / float64(max(1, v.depth-1))
+		after := func(element, whole string) sequence {
+			return append(elementDrop(name+element, drop.Projection, tokens*v.width), pathDrop(name+whole, path, tokens*v.width)...)
+		}
 		s = append(s,
 			b.boundary(),
 			&residual{
-				norm:  b.layerNorm(name+"norm1", tokens, v.width),
-				inner: sequence{newAttention(b.perToken(name+"attn.qkv", tokens, v.width, 3*v.width), tokens, v.width, v.heads)},
+				norm: b.layerNorm(name+"norm1", tokens, v.width),
+				inner: sequence{newAttention(b.perToken(name+"attn.qkv", tokens, v.width, 3*v.width),
+					newDropout(name+"attn.attn_drop", drop.Attention, v.heads*tokens*tokens), tokens, v.width, v.heads)},
 				last:  b.perToken(name+"attn.proj", tokens, v.width, v.width),
+				after: after("attn.proj_drop", "drop_path1"),
 			},
 			b.boundary(),
 			&residual{
-				norm:  b.layerNorm(name+"norm2", tokens, v.width),
-				inner: sequence{&linearGELU{linear: b.perToken(name+"mlp.fc1", tokens, v.width, mlpFactor*v.width)}},
+				norm: b.layerNorm(name+"norm2", tokens, v.width),
+				inner: append(sequence{&linearGELU{linear: b.perToken(name+"mlp.fc1", tokens, v.width, mlpFactor*v.width)}},
+					elementDrop(name+"mlp.drop1", drop.Projection, tokens*mlpFactor*v.width)...),
 				last:  b.perToken(name+"mlp.fc2", tokens, mlpFactor*v.width, v.width),
+				after: after("mlp.drop2", "drop_path2"),
 			})
 	}
 	// The norm works token by token: the one that leaves is enough.

@@ -36,7 +36,7 @@ func newBarlowTwins(c Config, e Environment) (Task, error) {
 }
 
 func (t *barlowTwins) Step(ctx context.Context, g Group, step uint64, own []Batch, update Update) (Metrics, error) {
-	if err := t.forward(ctx, g, own); err != nil {
+	if err := t.forward(ctx, g, step, own); err != nil {
 		return nil, err
 	}
 	scales, err := t.standardise(ctx, g)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/sslctl/sslctl/pkg/keyed"
 	"github.com/sslctl/sslctl/pkg/nn"
 	"github.com/sslctl/sslctl/pkg/objective"
 	"gorgonia.org/tensor"
@@ -12,8 +13,10 @@ import (
 // branch is an encoder at work: one replica of its model for each owned virtual rank, and what that replica's last forward pass made.
 type branch struct {
 	*encoder
-	rows  int // images of a virtual rank in one pass
-	width int // d, of an embedding
+	lo    int       // the first owned virtual rank
+	draws keyed.Key // of dropout
+	rows  int       // images of a virtual rank in one pass
+	width int       // d, of an embedding
 	runs  []run
 }
 
@@ -28,7 +31,7 @@ type run struct {
 
 // newBranch puts the model to work on passes of rows images for each virtual rank. Its tensors are a part of the state under name.
 func newBranch(name string, m *nn.Model, e Environment, rows int) *branch {
-	b := &branch{encoder: newEncoder(name, m), rows: rows, width: m.OutDim()}
+	b := &branch{encoder: newEncoder(name, m), lo: e.Lo, draws: e.Key.For("dropout").For(name), rows: rows, width: m.OutDim()}
 	for range e.owned() {
 		b.runs = append(b.runs, run{
 			model: m.Replica(), unit: make([]float32, rows*b.width), norms: make([]float32, rows), statistics: make([]float32, len(m.Running().Data)),
@@ -37,10 +40,11 @@ func newBranch(name string, m *nn.Model, e Environment, rows int) *branch {
 	return b
 }
 
-// forward makes the unit embeddings and the batch statistics of images (rows, H, W, C) of the i-th owned virtual rank. Calls for different
-// i may run at the same time.
-func (b *branch) forward(i int, images *tensor.Dense) {
+// forward makes the unit embeddings and the batch statistics of images (rows, H, W, C) of the i-th owned virtual rank in a step. Calls for
+// different i may run at the same time.
+func (b *branch) forward(step uint64, i int, images *tensor.Dense) {
 	r := &b.runs[i]
+	r.model.Draw(b.draws.At(step, uint64(b.lo+i)))
 	_, z := r.model.Forward(images, true)
 	r.raw = z.Float32s()
 	objective.Normalize(r.unit, r.raw, r.norms, b.rows, b.width)

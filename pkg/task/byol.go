@@ -41,8 +41,8 @@ func (t *byol) Step(ctx context.Context, g Group, step uint64, own []Batch, upda
 	t.env.enter(PhaseForward)
 	simd.Parallel(len(own), func(i int) {
 		images := t.views[i].of(own[i])
-		t.query.forward(i, images)
-		t.key.forward(i, images)
+		t.query.forward(step, i, images)
+		t.key.forward(step, i, images)
 		t.compare(i, t.key.unit(i), 2/float32(t.env.GlobalBatch))
 	})
 	cosine, spread, err := t.measure(ctx, g, step)

@@ -49,9 +49,9 @@ func (t *columns) Snapshot() Encoder {
 }
 
 // forward embeds both views and centres them.
-func (t *columns) forward(ctx context.Context, g Group, own []Batch) error {
+func (t *columns) forward(ctx context.Context, g Group, step uint64, own []Batch) error {
 	t.env.enter(PhaseForward)
-	simd.Parallel(len(own), func(i int) { t.encoder.forward(i, t.views[i].of(own[i])) })
+	simd.Parallel(len(own), func(i int) { t.encoder.forward(step, i, t.views[i].of(own[i])) })
 	sums, err := t.sumRows(ctx, g, func(i, view int, dst []float32) {
 		simd.ColumnSum(dst, t.view(t.encoder.runs[i].raw, view), t.env.micro(), t.encoder.width)
 	})

@@ -118,6 +118,7 @@ func (t *instdisc) Initialize(ctx context.Context, pass Pass) error {
 	}
 	model := t.encoder.model.Replica()
 	err := pass(ctx, cuts, func(i int, views *tensor.Dense) error {
+		model.Draw(t.encoder.draws.For("initialize").At(cuts[i]))
 		_, z := model.Forward(views, true)
 		unit, n := z.Float32s(), int(cuts[i+1]-cuts[i])
 		objective.Normalize(unit, unit, make([]float32, n), n, t.width)
@@ -135,7 +136,7 @@ func (t *instdisc) Initialize(ctx context.Context, pass Pass) error {
 // Step contrasts the embeddings with the slots as they were, and moves the slots after the update.
 func (t *instdisc) Step(ctx context.Context, g Group, step uint64, own []Batch, update Update) (Metrics, error) {
 	t.env.enter(PhaseForward)
-	simd.Parallel(len(own), func(i int) { t.encoder.forward(i, own[i].Fields["view1"]) })
+	simd.Parallel(len(own), func(i int) { t.encoder.forward(step, i, own[i].Fields["view1"]) })
 	rows, err := gather(ctx, g, t.env, t.width, t.encoder.unit)
 	if err != nil {
 		return nil, err

@@ -117,9 +117,9 @@ func (t *moco) Step(ctx context.Context, g Group, step uint64, own []Batch, upda
 func (t *moco) embed(step uint64, own []Batch) {
 	simd.Parallel(len(own), func(i int) {
 		view2, order := t.shuffle(i, step, own[i])
-		t.key.forward(i, view2)
+		t.key.forward(step, i, view2)
 		unshuffle(t.key.unit(i), order, t.width)
-		t.query.forward(i, own[i].Fields["view1"])
+		t.query.forward(step, i, own[i].Fields["view1"])
 	})
 }
 

@@ -53,8 +53,8 @@ func (t *mocov3) Step(ctx context.Context, g Group, step uint64, own []Batch, up
 	t.env.enter(PhaseForward)
 	simd.Parallel(len(own), func(i int) {
 		images := t.views[i].of(own[i])
-		t.query.forward(i, images)
-		t.key.forward(i, images)
+		t.query.forward(step, i, images)
+		t.key.forward(step, i, images)
 	})
 	keys, err := gather(ctx, g, t.env, t.key.width, byView(t.key.unit)...)
 	if err != nil {

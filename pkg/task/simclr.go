@@ -43,7 +43,7 @@ func (t *simclr) BankBytes() uint64         { return 0 }
 
 func (t *simclr) Step(ctx context.Context, g Group, step uint64, own []Batch, update Update) (Metrics, error) {
 	t.env.enter(PhaseForward)
-	simd.Parallel(len(own), func(i int) { t.encoder.forward(i, t.views[i].of(own[i])) })
+	simd.Parallel(len(own), func(i int) { t.encoder.forward(step, i, t.views[i].of(own[i])) })
 	figures, err := t.contrast(ctx, g)
 	if err != nil {
 		return nil, err

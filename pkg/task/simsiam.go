@@ -42,7 +42,7 @@ func (t *simsiam) BankBytes() uint64         { return 0 }
 func (t *simsiam) Step(ctx context.Context, g Group, step uint64, own []Batch, update Update) (Metrics, error) {
 	t.env.enter(PhaseForward)
 	simd.Parallel(len(own), func(i int) {
-		t.query.forward(i, t.views[i].of(own[i]))
+		t.query.forward(step, i, t.views[i].of(own[i]))
 		projected := t.query.runs[i].model.Projected().Float32s()
 		objective.Normalize(t.targets[i], projected, t.norms[i], t.query.rows, t.query.width)
 		t.compare(i, t.targets[i], 0.5/float32(t.env.GlobalBatch))

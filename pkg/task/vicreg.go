@@ -37,7 +37,7 @@ func newVICReg(c Config, e Environment) (Task, error) {
 }
 
 func (t *vicreg) Step(ctx context.Context, g Group, step uint64, own []Batch, update Update) (Metrics, error) {
-	if err := t.forward(ctx, g, own); err != nil {
+	if err := t.forward(ctx, g, step, own); err != nil {
 		return nil, err
 	}
 	distance, err := t.distance(ctx, g)
