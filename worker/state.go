@@ -48,7 +48,7 @@ func build(job *jobspec.Job, key keyed.Key, src *source, g task.Group, enter fun
 		Name: spec.Task.Name, Temperature: spec.Task.Temperature, Momentum: spec.Task.Momentum, MomentumSchedule: spec.Task.MomentumSchedule,
 		ShuffleGroups: spec.Task.ShuffleGroups, BankSize: spec.Task.Bank.Size,
 		Loss: spec.Task.Loss, Negatives: spec.Task.Negatives, BankMomentum: spec.Task.BankMomentum,
-		TauPlus: spec.Task.TauPlus, Beta: spec.Task.Beta,
+		TauPlus: spec.Task.TauPlus, Beta: spec.Task.Beta, InitialBias: spec.Task.InitialBias,
 		Redundancy: spec.Task.Redundancy, Invariance: spec.Task.Invariance, Variance: spec.Task.Variance, Covariance: spec.Task.Covariance,
 	}, task.Environment{
 		Model: model, VirtualRanks: spec.Training.VirtualRanks, Lo: lo, Hi: hi, GlobalBatch: spec.Training.GlobalBatch, TotalSteps: src.totalSteps,
@@ -59,7 +59,9 @@ func build(job *jobspec.Job, key keyed.Key, src *source, g task.Group, enter fun
 	}
 	s := &state{vars: trained.State()}
 	for _, parameters := range trained.Trained() {
-		optimizer, err := newOptimizer(spec.Optimizer, parameters.Parameters)
+		settings := spec.Optimizer
+		settings.ExcludeNormAndBias = settings.ExcludeNormAndBias || parameters.Plain
+		optimizer, err := newOptimizer(settings, parameters.Parameters)
 		if err != nil {
 			return nil, err
 		}

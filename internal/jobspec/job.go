@@ -248,7 +248,7 @@ type Projector struct {
 type Task struct {
 	// Which objective.
 	Name string `yaml:"name" required:"true" enum:"@tasks"`
-	// Temperature of the softmax over similarities.
+	// Temperature of the softmax over similarities; with loss sigmoid, where the learned one starts.
 	Temperature float64 `yaml:"temperature" default:"0.2" range:"[0.001,100]" only:"@tasks"`
 	// Share of the key encoder that each step keeps.
 	Momentum float64 `yaml:"momentum" default:"0.99" range:"[0,1)" only:"@tasks"`
@@ -258,12 +258,15 @@ type Task struct {
 	// query. 1 is none.
 	ShuffleGroups int `yaml:"shuffleGroups" default:"1" range:"[1,)" only:"@tasks"`
 	// Form of the loss. Of instdisc: cross-entropy of a sample's own slot among the negatives (softmax), or noise-contrastive estimation (nce).
-	// Of simclr: cross-entropy of the positive among all other views (ntxent); of moco: of the positive among the bank (infonce). Of both: the
+	// Of simclr: cross-entropy of the positive among all other views (ntxent) or among the other views of the batch's samples without those of its own kind (crossview), or telling of each pair of a first and a second view whether they
+	// are of one sample, with a learned temperature and bias (sigmoid); of moco: cross-entropy of the positive among the bank (infonce). Of both: the
 	// same without the positive in the denominator (dcl); with the sum over negatives freed of the share that is of the anchor's class
 	// (debiased); and with the weight on negatives that lie close to the anchor, too (hard).
 	Loss string `yaml:"loss" derived:"softmax with instdisc, ntxent with simclr, infonce with moco" enum:"@losses" only:"@tasks"`
 	// Chance of a negative to be of the anchor's class: about 1 over the number of classes.
 	TauPlus float64 `yaml:"tauPlus" default:"0.1" range:"[0,1)" only:"loss=debiased|hard"`
+	// Where the learned bias of a pair's score starts: so low that nearly all pairs count as what they are, of different samples.
+	InitialBias float64 `yaml:"initialBias" default:"-10" range:"[-1000,1000]" only:"loss=sigmoid"`
 	// How much more the negatives close to the anchor weigh: each by exp(beta·similarity/temperature).
 	Beta float64 `yaml:"beta" default:"1" range:"(0,100]" only:"loss=hard"`
 	// Slots of other samples that a step draws for all its queries, each once; all of them where the data set has no more.

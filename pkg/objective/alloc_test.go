@@ -31,6 +31,9 @@ func TestLossesDoNotAllocate(t *testing.T) {
 	part, noise, merge := NewBankPart(n, d), NewNCEPart(n, d), new(NCEMerge)
 	drawn := Drawn{Rows: b, D: d, Picked: []int32{3, 1, 40}, Hidden: []Pair{{1, 2}}}
 	losses, weights, logSums := [][]float32{noise.Loss}, [][]float32{noise.Weight}, make([]float32, 1)
+	sigmoid, triples := &Sigmoid{Z: a, D: d, Scale: 10, Bias: -10}, make([]float32, SigmoidFigures*n/2)
+	form := &Negatives{NTXent: NTXent{D: d, Tau: 0.2}, TauPlus: 0.1, Beta: 1}
+	apart, apartMerge := NewApartPart(form, n, d), &ApartMerge{Form: form}
 	square := make([]float32, d*d)
 	barlow, terms, vicreg := Barlow{D: d, Samples: n, Redundancy: 0.1}, new(BarlowTerms), VICReg{D: d, Samples: n, Invariance: 1, Variance: 1, Covariance: 1}
 	for name, f := range map[string]func(){
@@ -42,6 +45,18 @@ func TestLossesDoNotAllocate(t *testing.T) {
 			logSums[0] = noise.LogSum
 			merge.Merge(figures, losses, weights, logSums, 3, 0.2, 1)
 			merge.Weigh(noise, d)
+		},
+		"sigmoid": func() {
+			sigmoid.Figures(triples, 0)
+			sigmoid.Loss(triples)
+			sigmoid.Slopes(triples)
+			sigmoid.Gradient(dz[:n/2*d], 0)
+		},
+		"hard negatives against a bank": func() {
+			apart.Compute(a, drawn)
+			apartMerge.Merge(figures, [][]float32{apart.M}, [][]float32{apart.Hard}, [][]float32{apart.Weights}, [][]float32{apart.Count})
+			apartMerge.Weigh(apart, d)
+			apartMerge.QueryGradient(dz, apart.O, b, 0, d, 1)
 		},
 		"guess": func() { Guess(dz, a, b, d, 1) },
 		"Barlow Twins": func() {

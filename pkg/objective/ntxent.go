@@ -20,6 +20,9 @@ type NTXent struct {
 	Z   []float32 // (2B, d): first views of all samples, then second views
 	D   int       // d
 	Tau float32   // τ
+	// CrossView contrasts each row with the other views alone, and with none of its own kind: the symmetric cross-entropy of Radford et al.
+	// ("Learning transferable visual models from natural language supervision", ICML 2021, Figure 3), where j runs over B rows.
+	CrossView bool
 }
 
 func (x *NTXent) rows() int { return len(x.Z) / x.D }
@@ -38,9 +41,23 @@ func (x *NTXent) LogSumExp(lse []float32, lo int) {
 	lsePasses.Put(l)
 }
 
-// sweep runs a pass over the rows [lo, lo+n) as queries, against all rows.
+// sweep runs a pass over the rows [lo, lo+n) as queries, against all rows that they are contrasted with. With CrossView they are all first
+// views or all second ones.
 func (x *NTXent) sweep(to pass, lo, n int) {
-	sweep(to, x.Z[lo*x.D:(lo+n)*x.D], Drawn{Rows: x.Z, D: x.D}, 1/x.Tau)
+	from, end := x.others(lo)
+	sweep(to, x.Z[lo*x.D:(lo+n)*x.D], Drawn{Rows: x.Z[from*x.D : end*x.D], D: x.D}, 1/x.Tau)
+}
+
+// others are the rows [from, end) that the rows from lo on are contrasted with.
+func (x *NTXent) others(lo int) (from, end int) {
+	rows := x.rows()
+	switch {
+	case !x.CrossView:
+		return 0, rows
+	case lo < rows/2:
+		return rows / 2, rows
+	}
+	return 0, rows / 2
 }
 
 // lsePass is one LogSumExp in progress.
@@ -68,6 +85,9 @@ func (l *lsePass) end(p *panel) {
 
 // hideOwn overwrites what the queries have in a tile for themselves; lo is the first query's row.
 func (x *NTXent) hideOwn(p *panel, t tile, lo int, value float32) {
+	if x.CrossView {
+		return
+	}
 	for c := range p.n {
 		if own := lo + p.first + c; t.has(own) {
 			t.scores[t.index(own, c)] = value
@@ -117,7 +137,8 @@ func (g *pullPass) begin(p *panel) {
 }
 
 func (g *pullPass) visit(p *panel, t tile) {
-	simd.PanelPull(t.scores, p.shifts[0][:], g.lse[t.at:t.at+t.rows], t.rows)
+	from, _ := g.x.others(g.lo)
+	simd.PanelPull(t.scores, p.shifts[0][:], g.lse[from+t.at:from+t.at+t.rows], t.rows)
 	g.x.hideOwn(p, t, g.lo, 0)
 	simd.PanelSum(g.rows(p), t.scores, t.keys, p.n, t.rows, g.x.D)
 }

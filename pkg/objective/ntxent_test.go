@@ -11,10 +11,15 @@ import (
 
 // ntXent runs the whole objective as virtual ranks do, each with its rows of both views, from raw embeddings u (2B, d).
 func ntXent(u []float32, d, ranks int, tau float32) (loss float64, du []float32) {
+	return contrastive(NTXent{D: d, Tau: tau}, u, ranks)
+}
+
+func contrastive(x NTXent, u []float32, ranks int) (loss float64, du []float32) {
+	d := x.D
 	rows := len(u) / d
 	z, norms := make([]float32, len(u)), make([]float32, rows)
 	Normalize(z, u, norms, rows, d)
-	x := NTXent{Z: z, D: d, Tau: tau}
+	x.Z = z
 	lse, dz := make([]float32, rows), make([]float32, len(u))
 	half := rows / 2
 	for pass := range 2 {
@@ -46,6 +51,22 @@ func TestNTXentAgainstPyTorch(t *testing.T) {
 			if e := relative(du, append(slices.Clone(f.Grads["a"].Data), f.Grads["b"].Data...)); e > 1e-5 {
 				t.Errorf("%s, %d ranks: gradient is off by %.2e", name, ranks, e)
 			}
+		}
+	}
+}
+
+// Each row against the other views alone.
+func TestCrossViewAgainstPyTorch(t *testing.T) {
+	f := load(t, "clip_infonce")
+	u := append(f.Inputs["a"].f32(), f.Inputs["b"].f32()...)
+	x := NTXent{D: f.Inputs["a"].Shape[1], Tau: float32(f.Params["tau"]), CrossView: true}
+	for _, ranks := range []int{1, 2, 3} {
+		loss, du := contrastive(x, u, ranks)
+		if e := relative([]float32{float32(loss)}, f.Outputs["loss"].Data); e > 1e-5 {
+			t.Errorf("%d ranks: loss %v, want %v", ranks, loss, f.Outputs["loss"].Data)
+		}
+		if e := relative(du, append(slices.Clone(f.Grads["a"].Data), f.Grads["b"].Data...)); e > 1e-5 {
+			t.Errorf("%d ranks: gradient is off by %.2e", ranks, e)
 		}
 	}
 }

@@ -154,6 +154,12 @@ func partner(row, n int) int {
 func (t *simclr) definition(own []Batch) (loss float64, gradient []float64) {
 	z := t.encoder.forward64(own, bothViews)
 	dz := matrix(len(z.unit), t.encoder.width)
+	if form, ok := t.form.(*sigmoidForm); ok {
+		for i, row := range z.unit {
+			slopes64(row, dz[i], func() float64 { return t.pairs(z.unit, form) })
+		}
+		return t.pairs(z.unit, form), t.encoder.backward64(z, dz)
+	}
 	if form, ok := t.form.(*negativesForm); ok {
 		for i, row := range z.unit {
 			slopes64(row, dz[i], func() float64 { return t.apart(z.unit, form) })
@@ -164,13 +170,36 @@ func (t *simclr) definition(own []Batch) (loss float64, gradient []float64) {
 		positive := partner(i, t.env.micro())
 		others, gradients := [][]float64{z.unit[positive]}, [][]float64{dz[positive]}
 		for j := range z.unit {
-			if j != i && j != positive {
+			form, _ := t.form.(*ntxentForm)
+			if j != i && j != positive && !(form.crossView && j/t.env.micro()%2 == i/t.env.micro()%2) {
 				others, gradients = append(others, z.unit[j]), append(gradients, dz[j])
 			}
 		}
 		loss += entropy(anchor, others, 1/float64(len(z.unit)), dz[i], gradients)
 	}
 	return loss, t.encoder.backward64(z, dz)
+}
+
+// pairs is the loss that tells of each pair of views whether they are of one sample.
+func (t *simclr) pairs(rows [][]float64, form *sigmoidForm) (loss float64) {
+	n := t.env.micro()
+	for i, a := range rows {
+		for j, b := range rows {
+			if i/n%2 == 1 || j/n%2 == 0 {
+				continue
+			}
+			x := 0.0
+			for c := range a {
+				x += math.Exp(float64(form.learned.Data[0])) * a[c] * b[c]
+			}
+			x += float64(form.learned.Data[1])
+			if j == partner(i, n) {
+				x = -x
+			}
+			loss += math.Log(1+math.Exp(x)) / float64(t.env.GlobalBatch)
+		}
+	}
+	return loss
 }
 
 // slopes64 are the slopes of a loss by the elements of x, by central differences.

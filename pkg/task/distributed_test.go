@@ -32,6 +32,8 @@ var cases = []task.Config{
 	{Name: "simclr", Loss: "dcl", Temperature: 0.2},
 	{Name: "simclr", Loss: "debiased", Temperature: 0.2, TauPlus: 0.1},
 	{Name: "simclr", Loss: "hard", Temperature: 0.2, TauPlus: 0.1, Beta: 0.5},
+	{Name: "simclr", Loss: "crossview", Temperature: 0.2},
+	{Name: "simclr", Loss: "sigmoid", Temperature: 0.2, InitialBias: -3},
 	{Name: "mocov3", Temperature: 0.2, Momentum: 0.9},
 	{Name: "byol", Momentum: 0.9},
 	{Name: "simsiam"},
@@ -101,19 +103,23 @@ func trainOn(ctx context.Context, c task.Config, ring *allreduce.Group, l leg, o
 	if err := restore(made, l.state); err != nil {
 		return err
 	}
-	trained := made.Trained()[0]
 	for step := l.from; step < l.to; step++ {
 		ring.SetStep(step)
-		metrics, err := made.Step(ctx, ring, step, views(step, lo, hi), func(ctx context.Context, _ ...string) error {
-			total, err := ring.Sum(ctx, trained.Grads)
-			if err != nil {
-				return err
-			}
-			if step == 0 {
-				out.gradient = append([]float32{}, total.Float32s()...)
-			}
-			for i, g := range total.Float32s() {
-				trained.Parameters.Data[i] -= float32(0.1 * g)
+		metrics, err := made.Step(ctx, ring, step, views(step, lo, hi), func(ctx context.Context, names ...string) error {
+			for at, trained := range made.Trained() {
+				if names[at] != trained.Name {
+					return fmt.Errorf("update of %v, the task trains %s", names, trained.Name)
+				}
+				total, err := ring.Sum(ctx, trained.Grads)
+				if err != nil {
+					return err
+				}
+				if step == 0 {
+					out.gradient = append(out.gradient, total.Float32s()...)
+				}
+				for i, g := range total.Float32s() {
+					trained.Parameters.Data[i] -= float32(0.1 * g)
+				}
 			}
 			return nil
 		})

@@ -76,6 +76,8 @@ var settings = []Config{
 	{Name: "simclr", Loss: "dcl", Temperature: testTau},
 	{Name: "simclr", Loss: "debiased", Temperature: testTau, TauPlus: 0.1},
 	{Name: "simclr", Loss: "hard", Temperature: testTau, TauPlus: 0.1, Beta: 0.5},
+	{Name: "simclr", Loss: "crossview", Temperature: testTau},
+	{Name: "simclr", Loss: "sigmoid", Temperature: testTau, InitialBias: -3},
 	{Name: "mocov3", Temperature: testTau, Momentum: 0.9},
 	{Name: "byol", Momentum: 0.9},
 	{Name: "simsiam"},

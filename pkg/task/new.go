@@ -49,9 +49,10 @@ type Config struct {
 	Momentum      float64 // of the key encoder
 	ShuffleGroups int     // batch-norm sub-groups inside a virtual rank; the model is built with the same number
 	BankSize      int     // K
-	Loss          string  // of instance discrimination: "softmax" or "nce"; of SimCLR: "ntxent", "dcl", "debiased" or "hard"
+	Loss          string  // of instance discrimination: "softmax" or "nce"; of SimCLR: "ntxent", "crossview", "sigmoid", "dcl", "debiased" or "hard"; of MoCo: "infonce" and the last three
 	TauPlus       float64 // of the losses "debiased" and "hard": chance of a negative to be of the anchor's class
 	Beta          float64 // of the loss "hard": weight of hard negatives
+	InitialBias   float64 // of the loss "sigmoid", whose learned scale starts at 1/τ
 	Negatives     int     // that a step draws from a bank of samples
 	BankMomentum  float64 // of the slots of a bank of samples
 	Redundancy    float64 // of Barlow Twins: weight of the correlations between elements

@@ -17,6 +17,7 @@ type simclr struct {
 	encoder *trainedBranch
 	views   []stack
 	form    batchForm   // of the loss
+	learned learnedForm // the same where it has parameters of its own, else nil
 	figures [][]float32 // of each owned virtual rank's rows, as many as the form has for each
 }
 
@@ -24,22 +25,37 @@ func newSimCLR(c Config, e Environment) (Task, error) {
 	if err := checkInBatch(c, e); err != nil {
 		return nil, err
 	}
-	form, err := newBatchForm(c)
+	form, err := newBatchForm(c, e)
 	if err != nil {
 		return nil, err
 	}
 	t := &simclr{config: c, env: e, encoder: newTrainedBranch(encoderName, e.Model, e, 2*e.micro()), views: make([]stack, e.owned()), form: form}
+	t.learned, _ = form.(learnedForm)
 	for range e.owned() {
 		t.figures = append(t.figures, make([]float32, form.width()*2*e.micro()))
 	}
 	return t, nil
 }
 
-func (t *simclr) State() []Var              { return t.encoder.state() }
-func (t *simclr) Trained() []ParameterGroup { return []ParameterGroup{t.encoder.group()} }
-func (t *simclr) Restored() error           { return nil }
-func (t *simclr) Snapshot() Encoder         { return t.encoder.snapshot() }
-func (t *simclr) BankBytes() uint64         { return 0 }
+func (t *simclr) Restored() error   { return nil }
+func (t *simclr) Snapshot() Encoder { return t.encoder.snapshot() }
+func (t *simclr) BankBytes() uint64 { return 0 }
+
+func (t *simclr) State() []Var {
+	vars := t.encoder.state()
+	if t.learned != nil {
+		vars = append(vars, t.learned.state()...)
+	}
+	return vars
+}
+
+func (t *simclr) Trained() []ParameterGroup {
+	groups := []ParameterGroup{t.encoder.group()}
+	if t.learned != nil {
+		groups = append(groups, t.learned.group())
+	}
+	return groups
+}
 
 func (t *simclr) Step(ctx context.Context, g Group, step uint64, own []Batch, update Update) (Metrics, error) {
 	t.env.enter(PhaseForward)
@@ -58,12 +74,15 @@ func (t *simclr) Step(ctx context.Context, g Group, step uint64, own []Batch, up
 	if err != nil {
 		return nil, err
 	}
-	if err := update(ctx, t.encoder.name); err != nil {
+	if err := update(ctx, t.groups()...); err != nil {
 		return nil, err
 	}
 	observe(statistics, t.env.VirtualRanks, t.encoder.branch)
 	metrics := Metrics{"loss": loss, "positiveSimilarity": positive}
 	t.form.chance(metrics, t.env.GlobalBatch)
+	if t.learned != nil {
+		t.learned.measure(metrics)
+	}
 	return metrics, nil
 }
 
@@ -101,5 +120,16 @@ func (t *simclr) backward() {
 		t.form.gradient(dz[:len(dz)/2], first)
 		t.form.gradient(dz[len(dz)/2:], second)
 		t.encoder.backward(i)
+		if t.learned != nil {
+			t.learned.slopes(i, t.figures[i])
+		}
 	})
+}
+
+// groups are the names of the parameter groups.
+func (t *simclr) groups() (names []string) {
+	for _, g := range t.Trained() {
+		names = append(names, g.Name)
+	}
+	return names
 }

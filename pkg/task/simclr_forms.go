@@ -23,11 +23,16 @@ type batchForm interface {
 }
 
 // newBatchForm makes the form that a job names.
-func newBatchForm(c Config) (batchForm, error) {
-	if c.Loss == "ntxent" {
+func newBatchForm(c Config, e Environment) (batchForm, error) {
+	switch c.Loss {
+	case "ntxent":
 		return &ntxentForm{}, nil
+	case "crossview":
+		return &ntxentForm{crossView: true}, nil
+	case "sigmoid":
+		return newSigmoidForm(c, e)
 	}
-	settings, err := newNegatives(c, "ntxent")
+	settings, err := newNegatives(c, "ntxent, crossview, sigmoid")
 	if err != nil {
 		return nil, err
 	}
@@ -36,15 +41,27 @@ func newBatchForm(c Config) (batchForm, error) {
 
 // ntxentForm has one figure a row: its log-sum-exp.
 type ntxentForm struct {
-	rows objective.NTXent
-	lse  []float32
+	rows      objective.NTXent
+	lse       []float32
+	crossView bool
 }
 
 func (f *ntxentForm) width() int                     { return 1 }
-func (f *ntxentForm) over(rows objective.NTXent)     { f.rows = rows }
 func (f *ntxentForm) sums(figures []float32, lo int) { f.rows.LogSumExp(figures, lo) }
 func (f *ntxentForm) gradient(dz []float32, lo int)  { f.rows.Gradient(dz, f.lse, lo) }
-func (f *ntxentForm) chance(m Metrics, b int)        { m["chanceLoss"] = keyed.Log(float64(2*b - 1)) }
+
+func (f *ntxentForm) over(rows objective.NTXent) {
+	f.rows = rows
+	f.rows.CrossView = f.crossView
+}
+
+func (f *ntxentForm) chance(m Metrics, b int) {
+	others := 2*b - 1
+	if f.crossView {
+		others = b
+	}
+	m["chanceLoss"] = keyed.Log(float64(others))
+}
 
 func (f *ntxentForm) loss(figures []float32) (loss, positive float64, finite bool) {
 	f.lse = figures

@@ -49,6 +49,7 @@ type ParameterGroup struct {
 	Name       string
 	Parameters *nn.Arena       // live values in one flat run of n elements
 	Grads      []*tensor.Dense // one (n) for each owned virtual rank, in order; written by Step before it calls update
+	Plain      bool            // neither weight decay nor rates by layer, whatever a job has for the encoder
 }
 
 // Group is the set of all V virtual ranks of a job. It hides how many workers there are: every result is the same bits for any
