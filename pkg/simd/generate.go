@@ -3,6 +3,7 @@ package simd
 //go:generate go run ./internal/gen -set tile -pkg simd -out tile_amd64.s -stubs tile_stubs_amd64.go
 //go:generate go run ./internal/gen -set tile512 -pkg simd -out tile512_amd64.s -stubs tile512_stubs_amd64.go
 //go:generate go run ./internal/gen -set pack -pkg simd -out pack_amd64.s -stubs pack_stubs_amd64.go
+//go:generate go run ./internal/gen -set pool -pkg simd -out pool_amd64.s -stubs pool_stubs_amd64.go
 //go:generate go run ./internal/gen -set vector -pkg simd -out vector_amd64.s -stubs vector_stubs_amd64.go
 //go:generate go run ./internal/gen -set exp -pkg simd -out exp_amd64.s -stubs exp_stubs_amd64.go
 //go:generate go run ./internal/gen -set column -pkg simd -out column_amd64.s -stubs column_stubs_amd64.go

@@ -222,10 +222,17 @@ func TestGuardConv(t *testing.T) {
 
 func TestGuardPool(t *testing.T) {
 	eachGuard(t, func(g guard) {
-		for _, p := range []Pool{{N: 2, H: 5, W: 7, C: 9, K: 3, Stride: 2, Pad: 1}, {N: 1, H: 4, W: 4, C: 3, K: 2, Stride: 2}} {
+		for _, p := range []Pool{{N: 2, H: 5, W: 7, C: 9, K: 3, Stride: 2, Pad: 1}, {N: 1, H: 4, W: 4, C: 3, K: 2, Stride: 2}, {N: 2, H: 3, W: 3, C: 16, K: 3, Stride: 1, Pad: 1}} {
 			x, y := g.floats(p.N*p.H*p.W*p.C, 1), g.floats(p.N*p.OutH()*p.OutW()*p.C, 2)
 			p.Average(y, x)
 			p.AverageBackward(x, y)
+			which := unsafe.Slice((*uint8)(unsafe.Pointer(unsafe.SliceData(g.floats(len(y), 3)))), 4*len(y))
+			if g.before {
+				which = which[:len(y)]
+			}
+			which = which[len(which)-len(y):]
+			p.Max(y, which, x)
+			p.MaxBackward(x, y, which)
 		}
 	})
 }

@@ -78,3 +78,11 @@ func strideTiles(rows, cols int, c []float32, ldc int, a []float32, rowStep, dep
 func panelMax(top, x []float32, rows int)          { panelMaxPortable(top, x, rows) }
 func panelExp(x, shift, sums []float32, rows int)  { panelExpPortable(x, shift, sums, rows) }
 func panelPull(x, column, row []float32, rows int) { panelPullPortable(x, column, row, rows) }
+
+func poolMaxWindow(y []float32, which []uint8, x []float32, pixels []tap) {
+	poolMaxWindowPortable(y, which, x, pixels)
+}
+
+func poolMaxScatter(dx, dy []float32, which []uint8, tap uint8) {
+	poolMaxScatterPortable(dx, dy, which, tap)
+}

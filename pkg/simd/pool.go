@@ -45,7 +45,7 @@ func (p Pool) run(op string, kernel func(p Pool, y []float32, taps []uint8, x []
 }
 
 func (p Pool) check(op string, y, taps, x int, withTaps bool) {
-	if p.N < 0 || p.H < 1 || p.W < 1 || p.C < 1 || p.K < 1 || p.K > 15 || p.Stride < 1 || p.Pad < 0 || 2*p.Pad > p.K ||
+	if p.N < 0 || p.H < 1 || p.W < 1 || p.C < 1 || p.K < 1 || p.K > poolMaximum || p.Stride < 1 || p.Pad < 0 || 2*p.Pad > p.K ||
 		p.H+2*p.Pad < p.K || p.W+2*p.Pad < p.K {
 		panic(fmt.Sprintf("simd: Pool.%s: no such pooling: %+v (sizes ≥ 1, windows up to 15, padding up to half a window, and the padded image at least as large as the window)", op, p))
 	}
@@ -100,31 +100,53 @@ func (p Pool) each(f func(y, x int, tap uint8)) {
 	}
 }
 
+// poolMaximum is the largest window.
+const poolMaximum = 15
+
 func poolMax(p Pool, y []float32, taps []uint8, x []float32) {
-	const none = 255
-	for i := range taps {
-		taps[i] = none
+	var pixels [poolMaximum * poolMaximum]tap
+	for oh := range p.OutH() {
+		r0, r1 := p.window(oh, p.H)
+		for ow := range p.OutW() {
+			c0, c1 := p.window(ow, p.W)
+			n := 0
+			for r := r0; r < r1; r++ {
+				for c := c0; c < c1; c++ {
+					pixels[n] = tap{((oh*p.Stride-p.Pad+r)*p.W + ow*p.Stride - p.Pad + c) * p.C, r*p.K + c}
+					n++
+				}
+			}
+			at := (oh*p.OutW() + ow) * p.C
+			poolMaxWindow(y[at:at+p.C], taps[at:at+p.C], x, pixels[:n])
+		}
 	}
-	p.each(func(at, from int, tap uint8) {
-		best, which := y[at:at+p.C], taps[at:at+p.C]
-		for i, v := range x[from : from+p.C] {
-			if which[i] == none || v > best[i] || v != v {
-				best[i], which[i] = v, tap
+}
+
+// poolMaxWindowPortable writes the maximum of each channel over the pixels of a window, which begin at pixels[i].a, and the tap pixels[i].b it came from.
+func poolMaxWindowPortable(y []float32, which []uint8, x []float32, pixels []tap) {
+	for i, pixel := range pixels {
+		for c, v := range x[pixel.a : pixel.a+len(y)] {
+			if i == 0 || v > y[c] || v != v {
+				y[c], which[c] = v, uint8(pixel.b)
 			}
 		}
-	})
+	}
 }
 
 func poolMaxBackward(p Pool, dy []float32, taps []uint8, dx []float32) {
 	clear(dx)
 	p.each(func(from, at int, tap uint8) {
-		d, which := dy[from:from+p.C], taps[from:from+p.C]
-		for i := range dx[at : at+p.C] {
-			if which[i] == tap {
-				dx[at+i] += d[i]
-			}
-		}
+		poolMaxScatter(dx[at:at+p.C], dy[from:from+p.C], taps[from:from+p.C], tap)
 	})
+}
+
+// poolMaxScatterPortable adds dy to dx where which is the tap.
+func poolMaxScatterPortable(dx, dy []float32, which []uint8, tap uint8) {
+	for i, w := range which {
+		if w == tap {
+			dx[i] += dy[i]
+		}
+	}
 }
 
 func poolAverage(p Pool, y []float32, _ []uint8, x []float32) {

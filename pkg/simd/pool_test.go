@@ -75,3 +75,51 @@ func TestPoolIsTheSameForAnyNumberOfThreads(t *testing.T) {
 	}
 	wantSame(t, pooled(4), pooled(1))
 }
+
+// Maxima have no rounding, so every path gives the same bits, ties and NaN included.
+func TestMaxPoolIsTheSameOnEveryPath(t *testing.T) {
+	for _, c := range []int{1, 7, 8, 9, 16, 67} {
+		p := Pool{N: 2, H: 9, W: 8, C: c, K: 3, Stride: 2, Pad: 1}
+		x := random(p.N*p.H*p.W*p.C, 1)
+		for i := range x {
+			if i%5 == 0 {
+				x[i] = x[(i*7)%len(x)] // ties
+			}
+			if i%31 == 0 {
+				x[i] = float32(math.NaN())
+			}
+		}
+		dy := random(p.N*p.OutH()*p.OutW()*p.C, 2)
+		var first []float32
+		eachPath(t, func(t *testing.T) {
+			y, dx, taps := make([]float32, len(dy)), make([]float32, len(x)), make([]uint8, len(dy))
+			p.Max(y, taps, x)
+			p.MaxBackward(dx, dy, taps)
+			out := append(y, dx...)
+			for _, tap := range taps {
+				out = append(out, float32(tap))
+			}
+			if first == nil {
+				first = out
+			}
+			wantSame(t, out, first)
+		})
+	}
+}
+
+func BenchmarkPool(b *testing.B) {
+	p := Pool{N: 16, H: 112, W: 112, C: 64, K: 3, Stride: 2, Pad: 1}
+	x, y := random(p.N*p.H*p.W*p.C, 1), make([]float32, p.N*p.OutH()*p.OutW()*p.C)
+	taps := make([]uint8, len(y))
+	for name, f := range map[string]func(){
+		"max": func() { p.Max(y, taps, x) }, "maxBackward": func() { p.MaxBackward(x, y, taps) },
+		"average": func() { p.Average(y, x) }, "averageBackward": func() { p.AverageBackward(x, y) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				f()
+			}
+		})
+	}
+}

@@ -16,6 +16,7 @@ var sets = map[string]func(){
 	"tile":      tileKernels,
 	"tile512":   wideTileKernels,
 	"pack":      packKernels,
+	"pool":      poolKernels,
 	"vector":    vectorKernels,
 	"exp":       expKernels,
 	"gelu":      geluKernels,
