@@ -22,6 +22,8 @@ func (b *bench) rings(ctx context.Context) (figures []figure, err error) {
 	}{
 		{"k.nats64", "nats", "int32", 64, 1.2},
 		{"k.nats16", "nats", "int32", 16, 1.35},
+		{"k.direct64", "direct", "int32", 64, 1.1},
+		{"k.direct16", "direct", "int32", 16, 1.1},
 	} {
 		cmd := exec.CommandContext(ctx, filepath.Join(b.root, "bin", "ring"),
 			"-ranks", "4", "-bytes", fmt.Sprint(r.megabytes<<20), "-lane", r.lane, "-wire", r.wire, "-rounds", fmt.Sprint(2*b.rounds+1))
