@@ -10,7 +10,7 @@ import (
 // ErrLayout is returned when a tensor handed to the [Engine] does not lie in memory as one row-major (or lazily transposed) float32 run.
 var ErrLayout = errors.New("tensor layout not supported")
 
-// Engine is a gorgonia tensor engine whose linear algebra and elementwise arithmetic on float32 run on the kernels of this package:
+// Engine is a gorgonia tensor engine whose linear algebra and sums, differences and products of elements on float32 run on the kernels of this package:
 //
 //	tensor.New(tensor.WithShape(m, k), tensor.WithBacking(data), tensor.WithEngine(simd.Engine{}))
 //
