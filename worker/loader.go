@@ -19,12 +19,21 @@ const prefetch = 3
 // views are the fields that a sample may become, in the order of their keys.
 var views = []string{"view1", "view2"}
 
-// viewsOf are the views that a task reads; the others are not made.
-func viewsOf(t task.Task) []string {
+// wanted is what a task reads of samples; the rest is not made.
+type wanted struct {
+	views  []string
+	labels bool
+}
+
+func wantedBy(t task.Task) wanted {
+	w := wanted{views: views}
 	if r, ok := t.(task.ViewReader); ok {
-		return r.Views()
+		w.views = r.Views()
 	}
-	return views
+	if r, ok := t.(task.LabelReader); ok {
+		w.labels = r.ReadsLabels()
+	}
+	return w
 }
 
 // loaded is this rank's part of one global batch.
@@ -53,7 +62,7 @@ type microBatch struct {
 	err     error // the stream ends with it
 }
 
-func newLoader(ctx context.Context, s *session, src *source, g task.Group, wanted []string, step uint64) *loader {
+func newLoader(ctx context.Context, s *session, src *source, g task.Group, wanted wanted, step uint64) *loader {
 	ctx, cancel := context.WithCancel(ctx)
 	l := &loader{cancel: cancel}
 	lo, hi := g.Owned()
@@ -62,7 +71,10 @@ func newLoader(ctx context.Context, s *session, src *source, g task.Group, wante
 		st := &stream{virtualRank: v, ready: make(chan microBatch, prefetch), free: make(chan task.Batch, prefetch)}
 		for range prefetch {
 			b := task.Batch{VirtualRank: v, Positions: make([]uint64, size), Samples: make([]uint64, size), Fields: map[string]*tensor.Dense{}}
-			for _, view := range wanted {
+			if wanted.labels {
+				b.Labels = make([]uint64, size)
+			}
+			for _, view := range wanted.views {
 				b.Fields[view] = src.batcher.New(size)
 			}
 			st.free <- b
@@ -162,7 +174,7 @@ func (st *stream) fill(ctx context.Context, s *session, src *source, reader *sha
 			return nil, err
 		}
 		b.Positions[i] = position
-		images[i], b.Samples[i], err = s.decode(src, sample, &corrupt, func(attempt uint64) (shard.Sample, error) {
+		images[i], sample, err = s.decode(src, sample, &corrupt, func(attempt uint64) (shard.Sample, error) {
 			return reader.Replacement(ctx, position, attempt)
 		})
 		if errors.Is(err, errTooCorrupt) {
@@ -170,6 +182,12 @@ func (st *stream) fill(ctx context.Context, s *session, src *source, reader *sha
 		}
 		if err != nil {
 			return nil, err
+		}
+		b.Samples[i] = sample.ID
+		if b.Labels != nil {
+			if b.Labels[i], err = labelOf(src, sample); err != nil {
+				return nil, err
+			}
 		}
 	}
 	for view, name := range views {
@@ -186,25 +204,34 @@ func (st *stream) fill(ctx context.Context, s *session, src *source, reader *sha
 // errTooCorrupt says that there are more corrupt samples than the job allows.
 var errTooCorrupt = errors.New("too many samples cannot be decoded")
 
-// decode returns the image of a sample, or of the first of its replacements that can be decoded, and the number of the sample that it is of. What
+// labelOf is the class of a sample, for a task that cannot do without.
+func labelOf(src *source, sample shard.Sample) (uint64, error) {
+	label, err := shard.Label(sample)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w; spec.task.loss supcon needs a label of every sample: add them, or name another loss", src.data.Describe(sample.ID), err)
+	}
+	return uint64(label), nil
+}
+
+// decode returns the image of a sample, or of the first of its replacements that can be decoded, and the sample that it is of. What
 // cannot be decoded is added to corrupt, once; when that exceeds what the job allows, the error is errTooCorrupt.
-func (s *session) decode(src *source, sample shard.Sample, corrupt *[]string, replacement func(attempt uint64) (shard.Sample, error)) (transform.Image, uint64, error) {
+func (s *session) decode(src *source, sample shard.Sample, corrupt *[]string, replacement func(attempt uint64) (shard.Sample, error)) (transform.Image, shard.Sample, error) {
 	for attempt := uint64(0); ; attempt++ {
 		image, err := transform.Decode(sample.Members, s.job.Spec.Model.Image.Channels)
 		if err == nil {
-			return image, sample.ID, nil
+			return image, sample, nil
 		}
 		if !errors.Is(err, transform.ErrCorrupt) {
-			return transform.Image{}, 0, fmt.Errorf("sample %s: %w", src.data.Describe(sample.ID), err)
+			return transform.Image{}, sample, fmt.Errorf("sample %s: %w", src.data.Describe(sample.ID), err)
 		}
 		if name := fmt.Sprintf("%s: %v", src.data.Describe(sample.ID), err); !slices.Contains(*corrupt, name) {
 			*corrupt = append(*corrupt, name)
 		}
 		if len(*corrupt) > s.job.Spec.Dataset.MaxCorrupt {
-			return transform.Image{}, 0, errTooCorrupt
+			return transform.Image{}, sample, errTooCorrupt
 		}
 		if sample, err = replacement(attempt); err != nil {
-			return transform.Image{}, 0, fmt.Errorf("replace corrupt sample: %w", err)
+			return transform.Image{}, sample, fmt.Errorf("replace corrupt sample: %w", err)
 		}
 	}
 }

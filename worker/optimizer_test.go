@@ -54,7 +54,7 @@ func trainRanks(t *testing.T, world int, end func(rank int, tr *trainer) error, 
 			t.Fatal(err)
 		}
 		tr.state, tr.task = built.state, built.task
-		tr.loader = newLoader(t.Context(), s, src, group, viewsOf(tr.task), 0)
+		tr.loader = newLoader(t.Context(), s, src, group, wantedBy(tr.task), 0)
 		ranks.Go(func() error {
 			defer tr.loader.close()
 			defer group.Close()

@@ -29,6 +29,12 @@ const testSamples = 11
 // testSource is a data set of 8×8 images that are all different, with samples that cannot be decoded, and a session that trains on it in steps of 4.
 func testSource(t *testing.T, corrupt ...uint64) (*session, *source) {
 	t.Helper()
+	return labelledSource(t, testSamples, corrupt...)
+}
+
+// labelledSource is testSource with labels, 100 more than the sample's number, but for samples from one on.
+func labelledSource(t *testing.T, unlabelled uint64, corrupt ...uint64) (*session, *source) {
+	t.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	for i := range uint64(testSamples) {
@@ -42,11 +48,17 @@ func testSource(t *testing.T, corrupt ...uint64) (*session, *source) {
 		if slices.Contains(corrupt, i) {
 			raw = raw[:20]
 		}
-		if err := w.WriteHeader(&tar.Header{Name: fmt.Sprintf("%02d.png", i), Mode: 0o644, Typeflag: tar.TypeReg, Size: int64(len(raw))}); err != nil {
-			t.Fatal(err)
+		members := map[string][]byte{"png": raw}
+		if i < unlabelled {
+			members["cls"] = fmt.Append(nil, 100+i)
 		}
-		if _, err := w.Write(raw); err != nil {
-			t.Fatal(err)
+		for name, content := range members {
+			if err := w.WriteHeader(&tar.Header{Name: fmt.Sprintf("%02d.%s", i, name), Mode: 0o644, Typeflag: tar.TypeReg, Size: int64(len(content))}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.Write(content); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	file := filepath.Join(t.TempDir(), "x.tar")
@@ -159,7 +171,7 @@ func TestABatchNamesItsSamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := newLoader(t.Context(), s, src, group, []string{"view1"}, 0)
+	l := newLoader(t.Context(), s, src, group, wanted{views: []string{"view1"}, labels: true}, 0)
 	defer l.close()
 	replaced := 0
 	for range src.totalSteps {
@@ -180,11 +192,42 @@ func TestABatchNamesItsSamples(t *testing.T) {
 				if b.Samples[i] != want {
 					t.Errorf("position %d holds sample %d, want %d", position, b.Samples[i], want)
 				}
+				if b.Labels[i] != 100+want {
+					t.Errorf("sample %d has label %d, want %d", want, b.Labels[i], 100+want)
+				}
 			}
 		}
 		l.release(batch)
 	}
 	if replaced == 0 {
 		t.Error("no corrupt sample came up; the case is too easy")
+	}
+}
+
+// A task that reads labels cannot do without: the first sample without one ends the job, by name.
+func TestASampleWithoutALabelIsRefused(t *testing.T) {
+	s, src := labelledSource(t, testSamples-1)
+	group, err := allreduce.NewGroup(allreduce.Config{World: 1, VirtualRanks: 2, JobUID: "7", Generation: 2}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(labels bool) error {
+		l := newLoader(t.Context(), s, src, group, wanted{views: views, labels: labels}, 0)
+		defer l.close()
+		for range src.totalSteps {
+			batch, err := l.next(t.Context())
+			if err != nil {
+				return err
+			}
+			l.release(batch)
+		}
+		return nil
+	}
+	name := src.data.Describe(testSamples - 1)
+	if err := read(true); !errors.Is(err, shard.ErrNoLabel) || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "spec.task.loss") {
+		t.Errorf("with labels: %v, want one about sample %s", err, name)
+	}
+	if err := read(false); err != nil {
+		t.Errorf("without labels: %v", err)
 	}
 }

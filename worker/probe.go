@@ -29,7 +29,7 @@ const (
 func (e *Estimate) probe(ctx context.Context, s *session, src *source, b *built, group *mirror) ([]counted, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	loader := newLoader(ctx, s, src, group, viewsOf(b.task), 0)
+	loader := newLoader(ctx, s, src, group, wantedBy(b.task), 0)
 	defer loader.close()
 	watch := newStopwatch(time.Now)
 	e.Probe = &Probe{}

@@ -88,7 +88,7 @@ func (t *trainer) train(ctx context.Context) (err error) {
 		defer t.eval.close()
 		t.eval.start(ctx)
 	}
-	t.loader = newLoader(ctx, t.session, t.source, t.ring.group, viewsOf(t.task), t.Step)
+	t.loader = newLoader(ctx, t.session, t.source, t.ring.group, wantedBy(t.task), t.Step)
 	defer t.loader.close()
 
 	t.session.report.phase(sslctlv1.Phase_PHASE_RUNNING, "")

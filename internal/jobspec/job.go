@@ -258,7 +258,7 @@ type Task struct {
 	// query. 1 is none.
 	ShuffleGroups int `yaml:"shuffleGroups" default:"1" range:"[1,)" only:"@tasks"`
 	// Form of the loss. Of instdisc: cross-entropy of a sample's own slot among the negatives (softmax), or noise-contrastive estimation (nce).
-	// Of simclr: cross-entropy of the positive among all other views (ntxent) or among the other views of the batch's samples without those of its own kind (crossview), or telling of each pair of a first and a second view whether they
+	// Of simclr: cross-entropy of the positive among all other views (ntxent) or among the other views of the batch's samples without those of its own kind (crossview), of all views of its class among all other views, which needs labels (supcon), or telling of each pair of a first and a second view whether they
 	// are of one sample, with a learned temperature and bias (sigmoid); of moco: cross-entropy of the positive among the bank (infonce). Of both: the
 	// same without the positive in the denominator (dcl); with the sum over negatives freed of the share that is of the anchor's class
 	// (debiased); and with the weight on negatives that lie close to the anchor, too (hard).

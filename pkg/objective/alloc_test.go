@@ -34,6 +34,7 @@ func TestLossesDoNotAllocate(t *testing.T) {
 	sigmoid, triples := &Sigmoid{Z: a, D: d, Scale: 10, Bias: -10}, make([]float32, SigmoidFigures*n/2)
 	form := &Negatives{NTXent: NTXent{D: d, Tau: 0.2}, TauPlus: 0.1, Beta: 1}
 	apart, apartMerge := NewApartPart(form, n, d), &ApartMerge{Form: form}
+	supervised, labels := &SupCon{NTXent: NTXent{Z: a, D: d, Tau: 0.2}}, make([]uint64, n/2)
 	square := make([]float32, d*d)
 	barlow, terms, vicreg := Barlow{D: d, Samples: n, Redundancy: 0.1}, new(BarlowTerms), VICReg{D: d, Samples: n, Invariance: 1, Variance: 1, Covariance: 1}
 	for name, f := range map[string]func(){
@@ -57,6 +58,12 @@ func TestLossesDoNotAllocate(t *testing.T) {
 			apartMerge.Merge(figures, [][]float32{apart.M}, [][]float32{apart.Hard}, [][]float32{apart.Weights}, [][]float32{apart.Count})
 			apartMerge.Weigh(apart, d)
 			apartMerge.QueryGradient(dz, apart.O, b, 0, d, 1)
+		},
+		"supervised contrast": func() {
+			supervised.Label(labels)
+			supervised.LogSumExp(figures, 0)
+			supervised.Loss(figures)
+			supervised.Gradient(dz, figures, 0)
 		},
 		"guess": func() { Guess(dz, a, b, d, 1) },
 		"Barlow Twins": func() {

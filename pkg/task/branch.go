@@ -155,6 +155,28 @@ func gather(ctx context.Context, g Group, e Environment, d int, of ...func(i int
 	return kinds, nil
 }
 
+// gatherNumbers returns what each virtual rank has for the positions of its micro-batch, for all of the step, (B).
+func gatherNumbers(ctx context.Context, g Group, own []Batch, of func(Batch) []uint64) ([]uint64, error) {
+	numbers := make([]*tensor.Dense, len(own))
+	for i, b := range own {
+		numbers[i] = tensor.New(tensor.WithShape(len(of(b))), tensor.WithBacking(of(b)))
+	}
+	all, err := g.AllGather(ctx, numbers)
+	if err != nil {
+		return nil, err
+	}
+	return all.Uint64s(), nil
+}
+
+// gatherSamples returns the samples at all positions of the step. Their order would tell, but for those that had to be replaced.
+func gatherSamples(ctx context.Context, g Group, own []Batch) ([]uint64, error) {
+	all, err := gatherNumbers(ctx, g, own, func(b Batch) []uint64 { return b.Samples })
+	if err != nil {
+		return nil, fmt.Errorf("gather the samples' numbers: %w", err)
+	}
+	return all, nil
+}
+
 func zeros(shape ...int) *tensor.Dense {
 	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(make([]float32, tensor.Shape(shape).TotalSize())))
 }

@@ -154,6 +154,13 @@ func partner(row, n int) int {
 func (t *simclr) definition(own []Batch) (loss float64, gradient []float64) {
 	z := t.encoder.forward64(own, bothViews)
 	dz := matrix(len(z.unit), t.encoder.width)
+	if _, ok := t.form.(*supconForm); ok {
+		of := func() float64 { return t.supervised(z.unit, own) }
+		for i, row := range z.unit {
+			slopes64(row, dz[i], of)
+		}
+		return of(), t.encoder.backward64(z, dz)
+	}
 	if form, ok := t.form.(*sigmoidForm); ok {
 		for i, row := range z.unit {
 			slopes64(row, dz[i], func() float64 { return t.pairs(z.unit, form) })
@@ -178,6 +185,31 @@ func (t *simclr) definition(own []Batch) (loss float64, gradient []float64) {
 		loss += entropy(anchor, others, 1/float64(len(z.unit)), dz[i], gradients)
 	}
 	return loss, t.encoder.backward64(z, dz)
+}
+
+// supervised is the loss whose positives are all rows of the anchor's label.
+func (t *simclr) supervised(rows [][]float64, own []Batch) (loss float64) {
+	n := t.env.micro()
+	label := func(i int) uint64 { return own[i/(2*n)].Labels[i%n] }
+	for i, a := range rows {
+		all, same, count := 0.0, 0.0, 0.0
+		for j, b := range rows {
+			s := 0.0
+			for c := range a {
+				s += a[c] * b[c] / testTau
+			}
+			if j == i {
+				continue
+			}
+			all += math.Exp(s)
+			if label(i) == label(j) {
+				same += s
+				count++
+			}
+		}
+		loss += (math.Log(all) - same/count) / float64(len(rows))
+	}
+	return loss
 }
 
 // pairs is the loss that tells of each pair of views whether they are of one sample.

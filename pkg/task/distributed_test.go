@@ -32,6 +32,7 @@ var cases = []task.Config{
 	{Name: "simclr", Loss: "dcl", Temperature: 0.2},
 	{Name: "simclr", Loss: "debiased", Temperature: 0.2, TauPlus: 0.1},
 	{Name: "simclr", Loss: "hard", Temperature: 0.2, TauPlus: 0.1, Beta: 0.5},
+	{Name: "simclr", Loss: "supcon", Temperature: 0.2},
 	{Name: "simclr", Loss: "crossview", Temperature: 0.2},
 	{Name: "simclr", Loss: "sigmoid", Temperature: 0.2, InitialBias: -3},
 	{Name: "mocov3", Temperature: 0.2, Momentum: 0.9},
@@ -181,6 +182,7 @@ func views(step uint64, lo, hi int) []task.Batch {
 		b := task.Batch{VirtualRank: v, Fields: map[string]*tensor.Dense{}}
 		for i := range n {
 			b.Positions = append(b.Positions, step*batch+uint64(v*n+i))
+			b.Labels = append(b.Labels, (step+uint64(v*n+i)*7)%3)
 		}
 		for _, name := range []string{"view1", "view2"} {
 			pixels := make([]float32, n*side*side)

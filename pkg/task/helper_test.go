@@ -19,12 +19,19 @@ func (g alone) Size() int         { return g.size }
 func (g alone) Owned() (int, int) { return 0, g.size }
 
 func (g alone) AllGather(_ context.Context, own []*tensor.Dense) (*tensor.Dense, error) {
+	shape := own[0].Shape().Clone()
+	shape[0] *= g.size
+	if own[0].Dtype() == tensor.Uint64 {
+		var all []uint64
+		for _, t := range own {
+			all = append(all, t.Uint64s()...)
+		}
+		return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(all)), nil
+	}
 	var all []float32
 	for _, t := range own {
 		all = append(all, t.Float32s()...)
 	}
-	shape := own[0].Shape().Clone()
-	shape[0] *= g.size
 	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(all)), nil
 }
 
@@ -76,6 +83,7 @@ var settings = []Config{
 	{Name: "simclr", Loss: "dcl", Temperature: testTau},
 	{Name: "simclr", Loss: "debiased", Temperature: testTau, TauPlus: 0.1},
 	{Name: "simclr", Loss: "hard", Temperature: testTau, TauPlus: 0.1, Beta: 0.5},
+	{Name: "simclr", Loss: "supcon", Temperature: testTau},
 	{Name: "simclr", Loss: "crossview", Temperature: testTau},
 	{Name: "simclr", Loss: "sigmoid", Temperature: testTau, InitialBias: -3},
 	{Name: "mocov3", Temperature: testTau, Momentum: 0.9},
@@ -119,6 +127,7 @@ func testBatches(step uint64) []Batch {
 		b := Batch{VirtualRank: v, Fields: map[string]*tensor.Dense{}}
 		for i := range n {
 			b.Positions = append(b.Positions, step*testBatch+uint64(v*n+i))
+			b.Labels = append(b.Labels, (step+uint64(v*n+i)*7)%3)
 		}
 		for _, view := range []string{"view1", "view2"} {
 			x := zeros(n, testSide, testSide, 1)

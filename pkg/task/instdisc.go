@@ -171,19 +171,6 @@ func (t *instdisc) Step(ctx context.Context, g Group, step uint64, own []Batch, 
 	return metrics, nil
 }
 
-// gatherSamples returns the samples at all positions of the step, (B). Their order would tell, but for those that had to be replaced.
-func gatherSamples(ctx context.Context, g Group, own []Batch) ([]uint64, error) {
-	numbers := make([]*tensor.Dense, len(own))
-	for i, b := range own {
-		numbers[i] = tensor.New(tensor.WithShape(len(b.Samples)), tensor.WithBacking(b.Samples))
-	}
-	all, err := g.AllGather(ctx, numbers)
-	if err != nil {
-		return nil, fmt.Errorf("gather the samples' numbers: %w", err)
-	}
-	return all.Uint64s(), nil
-}
-
 // draw picks the negatives that all queries of a step share, m different slots, and sorts them by the owned shards that hold them. ids are the
 // queries' samples.
 func (t *instdisc) draw(step uint64, ids []uint64) []objective.Drawn {

@@ -2,6 +2,7 @@ package task
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/sslctl/sslctl/pkg/objective"
 	"github.com/sslctl/sslctl/pkg/simd"
@@ -16,9 +17,10 @@ type simclr struct {
 
 	encoder *trainedBranch
 	views   []stack
-	form    batchForm   // of the loss
-	learned learnedForm // the same where it has parameters of its own, else nil
-	figures [][]float32 // of each owned virtual rank's rows, as many as the form has for each
+	form    batchForm    // of the loss
+	learned learnedForm  // the same where it has parameters of its own, else nil
+	labels  labelledForm // the same where it reads labels, else nil
+	figures [][]float32  // of each owned virtual rank's rows, as many as the form has for each
 }
 
 func newSimCLR(c Config, e Environment) (Task, error) {
@@ -31,6 +33,7 @@ func newSimCLR(c Config, e Environment) (Task, error) {
 	}
 	t := &simclr{config: c, env: e, encoder: newTrainedBranch(encoderName, e.Model, e, 2*e.micro()), views: make([]stack, e.owned()), form: form}
 	t.learned, _ = form.(learnedForm)
+	t.labels, _ = form.(labelledForm)
 	for range e.owned() {
 		t.figures = append(t.figures, make([]float32, form.width()*2*e.micro()))
 	}
@@ -40,6 +43,7 @@ func newSimCLR(c Config, e Environment) (Task, error) {
 func (t *simclr) Restored() error   { return nil }
 func (t *simclr) Snapshot() Encoder { return t.encoder.snapshot() }
 func (t *simclr) BankBytes() uint64 { return 0 }
+func (t *simclr) ReadsLabels() bool { return t.labels != nil }
 
 func (t *simclr) State() []Var {
 	vars := t.encoder.state()
@@ -60,7 +64,7 @@ func (t *simclr) Trained() []ParameterGroup {
 func (t *simclr) Step(ctx context.Context, g Group, step uint64, own []Batch, update Update) (Metrics, error) {
 	t.env.enter(PhaseForward)
 	simd.Parallel(len(own), func(i int) { t.encoder.forward(step, i, t.views[i].of(own[i])) })
-	figures, err := t.contrast(ctx, g)
+	figures, err := t.contrast(ctx, g, own)
 	if err != nil {
 		return nil, err
 	}
@@ -87,13 +91,20 @@ func (t *simclr) Step(ctx context.Context, g Group, step uint64, own []Batch, up
 }
 
 // contrast gathers the rows of all virtual ranks, first views before second ones, and the form's figures of each.
-func (t *simclr) contrast(ctx context.Context, g Group) (figures []float32, err error) {
+func (t *simclr) contrast(ctx context.Context, g Group, own []Batch) (figures []float32, err error) {
 	d := t.encoder.width
 	z, err := gather(ctx, g, t.env, d, byView(t.encoder.unit)...)
 	if err != nil {
 		return nil, err
 	}
 	t.form.over(objective.NTXent{Z: append(z[0], z[1]...), D: d, Tau: float32(t.config.Temperature)})
+	if t.labels != nil {
+		labels, err := gatherNumbers(ctx, g, own, func(b Batch) []uint64 { return b.Labels })
+		if err != nil {
+			return nil, fmt.Errorf("gather the samples' labels: %w", err)
+		}
+		t.labels.label(labels)
+	}
 	simd.Parallel(t.env.owned(), func(i int) {
 		half := len(t.figures[i]) / 2
 		first, second := t.rows(i)

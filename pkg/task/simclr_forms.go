@@ -27,12 +27,14 @@ func newBatchForm(c Config, e Environment) (batchForm, error) {
 	switch c.Loss {
 	case "ntxent":
 		return &ntxentForm{}, nil
+	case "supcon":
+		return &supconForm{}, nil
 	case "crossview":
 		return &ntxentForm{crossView: true}, nil
 	case "sigmoid":
 		return newSigmoidForm(c, e)
 	}
-	settings, err := newNegatives(c, "ntxent, crossview, sigmoid")
+	settings, err := newNegatives(c, "ntxent, supcon, crossview, sigmoid")
 	if err != nil {
 		return nil, err
 	}
@@ -84,3 +86,33 @@ func (f *negativesForm) loss(figures []float32) (loss, positive float64, finite 
 }
 
 func (f *negativesForm) chance(m Metrics, b int) { apartChance(m, &f.rows, 2*b-2) }
+
+// labelledForm is a form of the loss that reads the samples' labels.
+type labelledForm interface {
+	batchForm
+	// label takes those of the global batch, after over.
+	label(labels []uint64)
+}
+
+// supconForm has one figure a row: its log-sum-exp.
+type supconForm struct {
+	rows     objective.SupCon
+	lse      []float32
+	negative float64 // mean cosine of rows of different labels
+}
+
+func (f *supconForm) width() int                     { return 1 }
+func (f *supconForm) over(rows objective.NTXent)     { f.rows.NTXent = rows }
+func (f *supconForm) label(labels []uint64)          { f.rows.Label(labels) }
+func (f *supconForm) sums(figures []float32, lo int) { f.rows.LogSumExp(figures, lo) }
+func (f *supconForm) gradient(dz []float32, lo int)  { f.rows.Gradient(dz, f.lse, lo) }
+
+func (f *supconForm) loss(figures []float32) (loss, positive float64, finite bool) {
+	f.lse = figures
+	loss, positive, f.negative, finite = f.rows.Loss(figures)
+	return loss, positive, finite
+}
+
+func (f *supconForm) chance(m Metrics, b int) {
+	m["chanceLoss"], m["negativeSimilarity"] = keyed.Log(float64(2*b-1)), f.negative
+}

@@ -25,6 +25,7 @@ type Batch struct {
 	VirtualRank int
 	Positions   []uint64                 // place of each sample in the job's stream
 	Samples     []uint64                 // number of each sample in the data set; of the one that replaced it where one cannot be decoded
+	Labels      []uint64                 // class of each sample, where the task is a LabelReader that reads them; else nil
 	Fields      map[string]*tensor.Dense // "view1", "view2": (n, H, W, C)
 }
 
@@ -101,6 +102,12 @@ type Task interface {
 type ViewReader interface {
 	// Views are the fields of a Batch that Step reads.
 	Views() []string
+}
+
+// LabelReader is implemented by a task that may need to know the samples' classes.
+type LabelReader interface {
+	// ReadsLabels tells whether Step reads Batch.Labels.
+	ReadsLabels() bool
 }
 
 // Initializer is implemented by a task whose state begins with a pass over the data.
