@@ -59,7 +59,7 @@ func run(ctx context.Context, arguments []string) error {
 	var (
 		letters = flags.String("row", "", "letters of the rows to measure, for example ae; all if empty")
 		root    = flags.String("root", ".", "root of the source tree")
-		results = flags.String("results", "bench/results.json", "file for the results, relative to the root; none if empty")
+		results = flags.String("results", "bench/results.json", "file for the results, a relative one below the root; none if empty")
 		python  = flags.String("python", "", "Python that has the peers' libraries (default: that of scripts/peers.sh, else python3)")
 		only    = flags.String("only", "", "measure this in a fresh process and print it: "+strings.Join(alone(), ", "))
 		b       bench
@@ -100,7 +100,11 @@ func run(ctx context.Context, arguments []string) error {
 	if *results == "" {
 		return nil
 	}
-	return writeResults(filepath.Join(b.root, *results), figures)
+	path := *results
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(b.root, path)
+	}
+	return writeResults(path, figures)
 }
 
 // choose picks rows by their letters.
