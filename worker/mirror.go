@@ -69,6 +69,18 @@ func repeated[T any](own []*tensor.Dense, times int, values func(*tensor.Dense) 
 func (m *mirror) Sum(_ context.Context, own []*tensor.Dense) (*tensor.Dense, error) {
 	n := own[0].DataSize()
 	m.note(func(t *allreduce.Traffic) { t.Sum(n) })
+	return m.sum(own)
+}
+
+// SumGradients is Sum in the format that the job chose for gradients.
+func (m *mirror) SumGradients(_ context.Context, own []*tensor.Dense) (*tensor.Dense, error) {
+	n := own[0].DataSize()
+	m.note(func(t *allreduce.Traffic) { t.SumGradients(n) })
+	return m.sum(own)
+}
+
+func (m *mirror) sum(own []*tensor.Dense) (*tensor.Dense, error) {
+	n := own[0].DataSize()
 	sum := make([]float32, n)
 	for v := range m.virtualRanks {
 		for j, x := range own[v%len(own)].Float32s() {

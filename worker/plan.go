@@ -219,7 +219,9 @@ func (e *Estimate) estimateReads(ctx context.Context, job *jobspec.Job, src *sou
 func (e *Estimate) estimateRing(job *jobspec.Job, src *source, b *built, g *mirror, step []counted, starts []int) error {
 	world := len(starts) - 1
 	sent := func(count func(*allreduce.Traffic)) ([]uint64, error) {
-		t, err := allreduce.NewTraffic(allreduce.Config{World: world, VirtualRanks: g.virtualRanks, Starts: starts, BucketElements: bucketElements(job)})
+		t, err := allreduce.NewTraffic(allreduce.Config{
+			World: world, VirtualRanks: g.virtualRanks, Starts: starts, BucketElements: bucketElements(job), Wire: allreduce.Wire(job.Spec.Sync.Wire),
+		})
 		if err != nil {
 			return nil, err
 		}

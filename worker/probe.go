@@ -74,7 +74,7 @@ func (b *built) applies(group *mirror, step uint64) task.Update {
 	return func(ctx context.Context, names ...string) error {
 		for _, name := range names {
 			g := b.state.group(name)
-			total, err := group.Sum(ctx, g.parameters.Grads)
+			total, err := group.SumGradients(ctx, g.parameters.Grads)
 			if err != nil {
 				return err
 			}

@@ -59,6 +59,7 @@ func (s *session) join(ctx context.Context) (*ring, error) {
 	config := allreduce.Config{
 		Rank: int(a.Rank), World: len(a.Members), VirtualRanks: s.job.Spec.Training.VirtualRanks, Starts: starts,
 		JobUID: a.JobUid, Generation: a.Generation, BucketElements: bucketElements(s.job), DetectWithin: within,
+		Wire: allreduce.Wire(s.job.Spec.Sync.Wire), Seed: s.job.Spec.Training.Seed,
 	}
 	transport, shutdown := s.transport(config, conn)
 	group, err := allreduce.NewGroup(config, transport)

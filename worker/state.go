@@ -25,7 +25,8 @@ type trainedGroup struct {
 	optimizer    optim.Optimizer
 	schedule     optim.Schedule
 	learningRate float64
-	norm         *optim.Norm // of its gradient and parameters
+	norm         *optim.Norm   // of its gradient and parameters
+	total        *tensor.Dense // the gradient summed over all virtual ranks, used again each step
 }
 
 // built is what a job's settings make.
@@ -69,7 +70,10 @@ func build(job *jobspec.Job, key keyed.Key, src *source, g task.Group, enter fun
 		if err != nil {
 			return nil, err
 		}
-		s.groups = append(s.groups, trainedGroup{parameters: parameters, optimizer: optimizer, schedule: schedule, learningRate: spec.Optimizer.LR, norm: optim.NewNorm(len(parameters.Parameters.Data))})
+		s.groups = append(s.groups, trainedGroup{
+			parameters: parameters, optimizer: optimizer, schedule: schedule, learningRate: spec.Optimizer.LR, norm: optim.NewNorm(len(parameters.Parameters.Data)),
+			total: tensor.New(tensor.WithShape(len(parameters.Parameters.Data)), tensor.Of(tensor.Float32)),
+		})
 		for _, slot := range optimizer.State() {
 			s.vars = append(s.vars, task.Var{
 				Name:  "optimizer." + parameters.Name + "." + slot.Name,

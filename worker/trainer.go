@@ -14,7 +14,6 @@ import (
 	"github.com/sslctl/sslctl/pkg/task"
 	sslctlv1 "github.com/sslctl/sslctl/proto/sslctl/v1alpha1"
 	"go.uber.org/zap"
-	"gorgonia.org/tensor"
 )
 
 // progress is what a checkpoint keeps beside the tensors: where the run is, and figures that a resumed run goes on with.
@@ -259,17 +258,14 @@ func (t *trainer) oneStep(ctx context.Context, batch *loaded) error {
 // optimizer moves before all sums are known to be finite.
 func (t *trainer) update(ctx context.Context, groups ...string) error {
 	defer t.watch.enter(t.watch.enter(telemetry.PhaseUpdate))
-	totals := make([]*tensor.Dense, len(groups))
-	for i, name := range groups {
-		total, err := t.sumGradients(ctx, t.state.group(name))
-		if err != nil {
+	for _, name := range groups {
+		if err := t.sumGradients(ctx, t.state.group(name)); err != nil {
 			return fmt.Errorf("sum the gradients of %s: %w", name, err)
 		}
-		totals[i] = total
 	}
-	for i, name := range groups {
+	for _, name := range groups {
 		g := t.state.group(name)
-		gradient, rate := totals[i].Float32s(), g.schedule.At(g.learningRate, t.Step)
+		gradient, rate := g.total.Float32s(), g.schedule.At(g.learningRate, t.Step)
 		t.figures.before(g, gradient, rate)
 		g.optimizer.Step(gradient, rate, t.Step-t.Skipped)
 		t.figures.after(g)
@@ -278,14 +274,15 @@ func (t *trainer) update(ctx context.Context, groups ...string) error {
 }
 
 // sumGradients adds up what the virtual ranks have of a group's gradient.
-func (t *trainer) sumGradients(ctx context.Context, g trainedGroup) (*tensor.Dense, error) {
+func (t *trainer) sumGradients(ctx context.Context, g trainedGroup) error {
 	lo, _ := t.ring.group.Owned()
 	if hook := t.session.agent.config.Hooks.Gradient; hook != nil {
 		for i, gradient := range g.parameters.Grads {
 			hook(t.Step, lo+i, gradient.Float32s())
 		}
 	}
-	return timedGroup{t.ring.group, t.watch}.Sum(ctx, g.parameters.Grads)
+	defer t.watch.enter(t.watch.enter(telemetry.PhaseCommunication))
+	return t.ring.group.SumGradients(ctx, g.total, g.parameters.Grads)
 }
 
 // afterStep does what is due at this step: epoch, ledger, checkpoint, evaluation.

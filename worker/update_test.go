@@ -31,6 +31,7 @@ func twoGroups(t *testing.T, tr *trainer) (parameters [2][]float32, slots [][]fl
 		tr.state.groups = append(tr.state.groups, trainedGroup{
 			parameters: task.ParameterGroup{Name: name, Parameters: arena, Grads: own[i]}, optimizer: optimizer,
 			schedule: optim.Schedule{Name: "constant", TotalSteps: 10}, learningRate: 0.1, norm: optim.NewNorm(len(values)),
+			total: vector(0, 0, 0),
 		})
 		parameters[i] = values
 		for _, s := range optimizer.State() {

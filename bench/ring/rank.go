@@ -75,7 +75,7 @@ func sum(group *allreduce.Group, total, gradient *tensor.Dense) (time.Duration, 
 		return 0, err
 	}
 	start := time.Now()
-	err := group.SumInto(ctx, total, []*tensor.Dense{gradient})
+	err := group.SumGradients(ctx, total, []*tensor.Dense{gradient})
 	return time.Since(start), err
 }
 
@@ -85,7 +85,7 @@ func (r rank) join(ctx context.Context) (group *allreduce.Group, leave func() er
 	if err != nil {
 		return nil, nil, err
 	}
-	config := allreduce.Config{Rank: r.rank, World: r.ranks, VirtualRanks: r.ranks, JobUID: "1", Generation: 1, DetectWithin: within}
+	config := allreduce.Config{Rank: r.rank, World: r.ranks, VirtualRanks: r.ranks, JobUID: "1", Generation: 1, DetectWithin: within, Wire: allreduce.Wire(r.wire)}
 	transport, shutdown, err := r.transport(config, conn)
 	if err != nil {
 		conn.Close()

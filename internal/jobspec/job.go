@@ -369,8 +369,9 @@ type Training struct {
 
 // Sync is how gradients are summed across workers.
 type Sync struct {
-	// Format of a gradient on the wire: int32 block fixed point, whose sums do not depend on order.
-	Wire string `yaml:"wire" default:"int32" enum:"int32"`
+	// Format of a gradient on the wire: block fixed point, whose sums do not depend on order. int16 takes half the bytes; it rounds values at
+	// random, to 15 − log₂ virtualRanks bits below the largest of their block.
+	Wire string `yaml:"wire" default:"int32" enum:"int32,int16"`
 	// How gradients reach the next worker: over a NATS server in each worker, over TCP alone (direct), or whichever is faster where both can
 	// be had (auto). What cannot be sent so goes over the NATS servers of the cluster.
 	Lane string `yaml:"lane" default:"auto" enum:"auto,nats,direct"`

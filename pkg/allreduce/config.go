@@ -27,6 +27,10 @@ type Config struct {
 	// JobUID and Generation name the membership that this ring belongs to; frames of any other are rejected and counted.
 	JobUID     string
 	Generation uint64
+	// Wire is what a gradient's value is on its way; WireInt32 if empty.
+	Wire Wire
+	// Seed keys the random rounding of WireInt16.
+	Seed uint64
 	// BucketElements is the number of elements whose exponents are agreed at once, rounded up to whole blocks of 128; 1 Mi if 0. Results
 	// do not depend on it: a larger one costs fewer frames, a smaller one lets the data start earlier.
 	BucketElements int
@@ -41,6 +45,16 @@ type Config struct {
 	// may be replaced by another; neighbours that are not cut off still give this rank DetectWithin only.
 	DetectWithin time.Duration
 }
+
+// Wire names a format of gradients on their way.
+type Wire string
+
+const (
+	// WireInt32 rounds each value once, to 25 to 31 bits below the largest of its block.
+	WireInt32 Wire = "int32"
+	// WireInt16 takes half the bytes and rounds to 9 to 15 bits, at random.
+	WireInt16 Wire = "int16"
+)
 
 // Cut divides v virtual ranks into w contiguous runs whose lengths differ by at most one, longer ones first: Cut(8, 3) is 0, 3, 6, 8.
 func Cut(v, w int) []int {
@@ -80,6 +94,10 @@ func (c Config) filled() (Config, error) {
 	if c.BucketElements < 0 || c.FrameBytes < 0 || c.WindowBytes < 0 || c.DetectWithin < 0 {
 		return c, errors.New("config: BucketElements, FrameBytes, WindowBytes and DetectWithin must not be negative")
 	}
+	c.Wire = or(c.Wire, WireInt32)
+	if c.Wire != WireInt32 && c.Wire != WireInt16 {
+		return c, fmt.Errorf("config: Wire is %q; expected %s or %s", c.Wire, WireInt32, WireInt16)
+	}
 	c.BucketElements = ceilBlocks(or(c.BucketElements, defaultBucketElements)) * Block
 	c.FrameBytes = or(c.FrameBytes, defaultFrameBytes)
 	if c.FrameBytes < 4*Block {
@@ -101,7 +119,7 @@ func (c Config) filled() (Config, error) {
 
 // greeting is what neighbours compare when they join.
 func (c Config) greeting() string {
-	return fmt.Sprintf("%d virtual ranks cut at %v, blocks of %d, buckets of %d", c.VirtualRanks, c.Starts, Block, c.BucketElements)
+	return fmt.Sprintf("%d virtual ranks cut at %v, blocks of %d, buckets of %d, %s, seed %d", c.VirtualRanks, c.Starts, Block, c.BucketElements, c.Wire, c.Seed)
 }
 
 // job is the job's mark in every frame. The transport's subjects keep jobs apart; the mark catches a subject used twice.

@@ -41,6 +41,7 @@ type fixedPoint struct {
 	sum       []float32   // the result
 	exponents []byte      // of the blocks, once agreed
 	bits      int         // valueBits(v)
+	narrow    *narrow     // values are int16 on their way; nil: int32
 	overflow  bool        // the result is NaN or Inf; the same on all ranks
 }
 

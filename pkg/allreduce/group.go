@@ -16,6 +16,8 @@ type Group struct {
 	config Config
 	link   *link // nil in a ring of one
 	step   atomic.Uint64
+	// narrowSums is how many sums of this step were rounded at random.
+	narrowSums atomic.Uint64
 
 	running    sync.Mutex // held by a collective
 	joined     bool
@@ -93,7 +95,10 @@ func (g *Group) Owned() (lo, hi int) {
 }
 
 // SetStep names the step that the next collectives belong to: frames carry it, and a neighbour in another step is an error.
-func (g *Group) SetStep(step uint64) { g.step.Store(step) }
+func (g *Group) SetStep(step uint64) {
+	g.step.Store(step)
+	g.narrowSums.Store(0)
+}
 
 // Stats returns the counters so far.
 func (g *Group) Stats() Stats {

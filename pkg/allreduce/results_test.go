@@ -79,7 +79,7 @@ func results(t *testing.T, groups []*allreduce.Group, all [][]float32) map[strin
 	t.Helper()
 	ctx := deadline(t)
 	v, n := len(all), len(all[0])
-	type outcome struct{ sum, max, gather, scatter []float32 }
+	type outcome struct{ sum, max, gather, scatter, gradients []float32 }
 	outcomes := make([]outcome, len(groups))
 	unit := make([][]float32, v) // (V, n) each, every sum within ±1
 	for i := range unit {
@@ -111,7 +111,22 @@ func results(t *testing.T, groups []*allreduce.Group, all [][]float32) map[strin
 			if err != nil {
 				return err
 			}
-			o = outcome{sum: sum.Float32s(), max: top.Float32s(), gather: gather.Float32s()}
+			// A second sum of the step is rounded by other draws; the step's number brings the same ones back.
+			gradients := [2]*tensor.Dense{dense(make([]float32, n), n), dense(make([]float32, n), n)}
+			for _, total := range gradients {
+				if err := g.SumGradients(ctx, total, owned(g, all, n)); err != nil {
+					return err
+				}
+			}
+			if len(o.gradients) > 0 {
+				g.SetStep(0)
+				again := dense(make([]float32, n), n)
+				if err := g.SumGradients(ctx, again, owned(g, all, n)); err != nil {
+					return err
+				}
+				equalBits(t, "SumGradients of a step done again", again.Float32s(), o.gradients)
+			}
+			o = outcome{gradients: gradients[0].Float32s(), sum: sum.Float32s(), max: top.Float32s(), gather: gather.Float32s()}
 			for _, p := range parts {
 				if !p.Shape().Eq(tensor.Shape{1, n}) {
 					return fmt.Errorf("SumScatter's shape is %v, want (1, %d)", p.Shape(), n)
@@ -129,9 +144,10 @@ func results(t *testing.T, groups []*allreduce.Group, all [][]float32) map[strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := map[string][]float32{"Sum": outcomes[0].sum, "Max": outcomes[0].max, "AllGather": outcomes[0].gather}
+	out := map[string][]float32{"SumGradients": outcomes[0].gradients, "Sum": outcomes[0].sum, "Max": outcomes[0].max, "AllGather": outcomes[0].gather}
 	for r, o := range outcomes {
 		equalBits(t, fmt.Sprintf("Sum on rank %d", r), o.sum, outcomes[0].sum)
+		equalBits(t, fmt.Sprintf("SumGradients on rank %d", r), o.gradients, outcomes[0].gradients)
 		equalBits(t, fmt.Sprintf("Max on rank %d", r), o.max, outcomes[0].max)
 		equalBits(t, fmt.Sprintf("AllGather on rank %d", r), o.gather, outcomes[0].gather)
 		out["SumScatter"] = append(out["SumScatter"], o.scatter...)

@@ -17,10 +17,11 @@ const (
 	opGather
 	opLengths // of an Exchange's blobs
 	opBlobs
+	opSum16
 )
 
 func (o op) String() string {
-	names := [...]string{"nothing", "Sum (exponents)", "Sum", "SumScatter", "Max", "AllGather", "Exchange (lengths)", "Exchange"}
+	names := [...]string{"nothing", "Sum (exponents)", "Sum", "SumScatter", "Max", "AllGather", "Exchange (lengths)", "Exchange", "Sum (int16)"}
 	if int(o) < len(names) {
 		return names[o]
 	}
@@ -241,6 +242,11 @@ func (g *Group) locate(streams []*stream, f *frame) (s *stream, lo, hi int, err 
 // int32s views a payload as integers: payloads are 8-aligned and little-endian, as the machine is (see Config.filled).
 func int32s(p []byte) []int32 {
 	return unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(p))), len(p)/4)
+}
+
+// int16s is int32s for integers of half the width.
+func int16s(p []byte) []int16 {
+	return unsafe.Slice((*int16)(unsafe.Pointer(unsafe.SliceData(p))), len(p)/2)
 }
 
 // bytesOf views values as bytes.

@@ -6,6 +6,7 @@ import (
 
 	"gorgonia.org/tensor"
 
+	"github.com/sslctl/sslctl/pkg/keyed"
 	"github.com/sslctl/sslctl/pkg/task"
 )
 
@@ -26,6 +27,16 @@ func (g *Group) Sum(ctx context.Context, own []*tensor.Dense) (*tensor.Dense, er
 // every rank if any value is NaN or Inf or the sum exceeds float32; the group stays usable. own is only read; sum, which has its shape and
 // is none of it, is overwritten, and after an error holds nothing of use.
 func (g *Group) SumInto(ctx context.Context, sum *tensor.Dense, own []*tensor.Dense) error {
+	return g.sum(ctx, sum, own, WireInt32)
+}
+
+// SumGradients is SumInto in the format of Config.Wire. With WireInt16, a value is rounded at random to a multiple of 2^e/(2^b − 1), where
+// 2^e bounds its block and b is 15 − ⌈log₂V⌉; the error of a sum has mean 0.
+func (g *Group) SumGradients(ctx context.Context, sum *tensor.Dense, own []*tensor.Dense) error {
+	return g.sum(ctx, sum, own, g.config.Wire)
+}
+
+func (g *Group) sum(ctx context.Context, sum *tensor.Dense, own []*tensor.Dense, wire Wire) error {
 	return g.collect(ctx, "Sum", func() error {
 		values, err := g.float32s(own)
 		if err != nil {
@@ -36,6 +47,11 @@ func (g *Group) SumInto(ctx context.Context, sum *tensor.Dense, own []*tensor.De
 		}
 		n := len(values[0])
 		code := &fixedPoint{own: values, sum: sum.Float32s(), exponents: g.agreedExponents(ceilBlocks(n)), bits: valueBits(g.config.VirtualRanks)}
+		if wire == WireInt16 {
+			lo, hi := g.Owned()
+			code.bits = valueBits16(g.config.VirtualRanks)
+			code.narrow = newNarrow(keyed.New(g.config.Seed).For("allreduce.round"), g.step.Load(), g.narrowSums.Add(1), lo, hi)
+		}
 		if err := g.run(ctx, g.sumStreams(code)); err != nil {
 			return err
 		}
@@ -79,6 +95,14 @@ func (g *Group) dataStream(code *fixedPoint, exponents *stream) *stream {
 	starts := make([]int, len(exponents.starts))
 	for i, block := range exponents.starts {
 		starts[i] = min(block*Block, len(code.sum))
+	}
+	if code.narrow != nil {
+		return &stream{
+			op: opSum16, unit: 2, align: Block, starts: starts, reduce: true, gather: true, after: exponents,
+			load:  func(p []byte, lo, _ int) { code.set16(int16s(p), lo) },
+			add:   func(p []byte, lo, _ int) { code.add16(int16s(p), lo) },
+			store: func(p []byte, lo, _ int) { code.result16(int16s(p), lo) },
+		}
 	}
 	return &stream{
 		op: opSum, unit: 4, align: Block, starts: starts, reduce: true, gather: true, after: exponents,

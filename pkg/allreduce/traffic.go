@@ -37,8 +37,19 @@ func (t *Traffic) AllGather(bytes int) {
 }
 
 // Sum counts a Sum of tensors of that many elements.
-func (t *Traffic) Sum(elements int) {
-	t.count(t.group.sumStreams(&fixedPoint{sum: make([]float32, elements), exponents: make([]byte, ceilBlocks(elements))})...)
+func (t *Traffic) Sum(elements int) { t.sum(elements, nil) }
+
+// SumGradients counts a SumGradients of tensors of that many elements.
+func (t *Traffic) SumGradients(elements int) {
+	if t.group.config.Wire == WireInt16 {
+		t.sum(elements, &narrow{})
+		return
+	}
+	t.sum(elements, nil)
+}
+
+func (t *Traffic) sum(elements int, wire *narrow) {
+	t.count(t.group.sumStreams(&fixedPoint{sum: make([]float32, elements), exponents: make([]byte, ceilBlocks(elements)), narrow: wire})...)
 }
 
 // SumScatter counts a SumScatter of tensors of that many elements.

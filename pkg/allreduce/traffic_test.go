@@ -10,11 +10,15 @@ import (
 
 // Traffic tells to the byte what every rank of a real ring sends.
 func TestTrafficIsWhatIsSent(t *testing.T) {
-	for _, ring := range []struct{ v, w, n int }{{8, 1, 100}, {8, 2, 1000}, {8, 3, 5003}, {5, 5, 129}, {16, 7, 3}} {
+	for i, ring := range []struct{ v, w, n int }{{8, 1, 100}, {8, 2, 1000}, {8, 3, 5003}, {5, 5, 129}, {16, 7, 3}} {
 		t.Run(fmt.Sprintf("V=%d,W=%d,n=%d", ring.v, ring.w, ring.n), func(t *testing.T) {
-			groups := allreducetest.Ring(t, &allreducetest.Network{}, ring.v, ring.w, small)
+			edit := small
+			if i%2 == 1 {
+				edit = narrow
+			}
+			groups := allreducetest.Ring(t, &allreducetest.Network{}, ring.v, ring.w, edit)
 			config := allreduce.Config{World: ring.w, VirtualRanks: ring.v}
-			small(&config)
+			edit(&config)
 			traffic, err := allreduce.NewTraffic(config)
 			if err != nil {
 				t.Fatal(err)
@@ -27,10 +31,13 @@ func TestTrafficIsWhatIsSent(t *testing.T) {
 			traffic.Exchange(blobs)
 			for range 2 { // as results does
 				traffic.Sum(ring.n)
+				traffic.SumGradients(ring.n)
+				traffic.SumGradients(ring.n)
 				traffic.Max(ring.n)
 				traffic.AllGather(4 * ring.n)
 				traffic.SumScatter(ring.v * ring.n)
 			}
+			traffic.SumGradients(ring.n) // the first step again
 			starts := allreduce.Cut(ring.v, ring.w)
 			err = allreducetest.Each(groups, func(g *allreduce.Group) error {
 				lo, _ := g.Owned()

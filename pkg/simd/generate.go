@@ -11,6 +11,7 @@ package simd
 //go:generate go run ./internal/gen -set update -pkg simd -out update_amd64.s -stubs update_stubs_amd64.go
 //go:generate go run ./internal/gen -set squares -pkg simd -out squares_amd64.s -stubs squares_stubs_amd64.go
 //go:generate go run ./internal/gen -set fixed -pkg simd -out fixed_amd64.s -stubs fixed_stubs_amd64.go
+//go:generate go run ./internal/gen -set fixed16 -pkg simd -out fixed16_amd64.s -stubs fixed16_stubs_amd64.go
 //go:generate go run ./internal/gen -set columns -pkg simd -out columns_amd64.s -stubs columns_stubs_amd64.go
 //go:generate go run ./internal/gen -set panel -pkg simd -out panel_amd64.s -stubs panel_stubs_amd64.go
 //go:generate go run ./internal/gen -set panel512 -pkg simd -out panel512_amd64.s -stubs panel512_stubs_amd64.go

@@ -111,6 +111,12 @@ func TestGuardFixedPoint(t *testing.T) {
 			EncodeFixed(q, x, 4)
 			AddFixed(q, x, 4)
 			DecodeFixed(x, q, 0.25)
+			if half := g.integers((n + 1) / 2); n%2 == 0 {
+				q16 := unsafe.Slice((*int16)(unsafe.Pointer(unsafe.SliceData(half))), n)
+				EncodeFixed16(q16, x, 1<<16, Draws{A: 1, B: 2})
+				AddFixed16(q16, x, 1<<16, Draws{A: 1, B: 2})
+				DecodeFixed16(x, q16, 0.25)
+			}
 		}
 	})
 }

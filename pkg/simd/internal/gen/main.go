@@ -24,6 +24,7 @@ var sets = map[string]func(){
 	"update":    updateKernels,
 	"squares":   squaresKernels,
 	"fixed":     fixedKernels,
+	"fixed16":   fixed16Kernels,
 	"image":     imageKernels,
 	"columns":   columnsKernels,
 	"panel":     panelKernels,
