@@ -47,7 +47,7 @@ func build(job *jobspec.Job, key keyed.Key, src *source, g task.Group, enter fun
 	lo, hi := g.Owned()
 	trained, err := task.New(task.Config{
 		Name: spec.Task.Name, Temperature: spec.Task.Temperature, Momentum: spec.Task.Momentum, MomentumSchedule: spec.Task.MomentumSchedule,
-		ShuffleGroups: spec.Task.ShuffleGroups, BankSize: spec.Task.Bank.Size,
+		ShuffleGroups: spec.Task.ShuffleGroups, BankSize: spec.Task.Bank.Size, MaskOwnKeys: spec.Task.MaskOwnKeys,
 		Loss: spec.Task.Loss, Negatives: spec.Task.Negatives, BankMomentum: spec.Task.BankMomentum,
 		TauPlus: spec.Task.TauPlus, Beta: spec.Task.Beta, InitialBias: spec.Task.InitialBias,
 		Redundancy: spec.Task.Redundancy, Invariance: spec.Task.Invariance, Variance: spec.Task.Variance, Covariance: spec.Task.Covariance,

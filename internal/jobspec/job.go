@@ -281,6 +281,9 @@ type Task struct {
 	Variance float64 `yaml:"variance" default:"25" range:"(0,1e6]" only:"@tasks"`
 	// Weight of the squared covariances between different elements of the embedding.
 	Covariance float64 `yaml:"covariance" default:"1" range:"[0,1e6]" only:"@tasks"`
+	// Keys of earlier epochs that are of a query's own sample do not count as its negatives. The bank then remembers each key's sample, which a
+	// job cannot take up in the middle.
+	MaskOwnKeys bool `yaml:"maskOwnKeys" default:"false" only:"@tasks"`
 	// The negatives.
 	Bank Bank `yaml:"bank" only:"@tasks"`
 	// The head behind the projector that guesses at the embedding of another view. It is not exported. BYOL and SimSiam have no negatives:

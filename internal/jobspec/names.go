@@ -28,7 +28,7 @@ var models = []ModelInfo{
 }
 
 var tasks = []TaskInfo{
-	{Name: "moco", Fields: []string{"temperature", "momentum", "momentumSchedule", "shuffleGroups", "bank", "loss"}, Losses: []string{"infonce", "dcl", "debiased", "hard"}},
+	{Name: "moco", Fields: []string{"temperature", "momentum", "momentumSchedule", "shuffleGroups", "bank", "maskOwnKeys", "loss"}, Losses: []string{"infonce", "dcl", "debiased", "hard"}},
 	{Name: "simclr", Fields: []string{"temperature", "loss"}, Losses: []string{"ntxent", "supcon", "crossview", "sigmoid", "dcl", "debiased", "hard"}, InBatch: true},
 	{Name: "instdisc", Fields: []string{"temperature", "loss", "negatives", "bankMomentum"}, Losses: []string{"softmax", "nce"}},
 	{Name: "mocov3", Fields: []string{"temperature", "momentum", "momentumSchedule", "predictor"}, InBatch: true},

@@ -9,6 +9,7 @@ import (
 	"math"
 
 	"github.com/sslctl/sslctl/pkg/keyed"
+	"github.com/sslctl/sslctl/pkg/objective"
 	"gorgonia.org/tensor"
 )
 
@@ -17,6 +18,9 @@ const NoPosition = ^uint64(0)
 
 // ProvenanceBytes is what an entry holds beside its key: the position of the sample in the job's stream and the step that wrote it.
 const ProvenanceBytes = 16
+
+// SampleBytes is what an entry holds besides, where the shard tracks samples: the number of its sample.
+const SampleBytes = 8
 
 // ShardSize is the number of entries of shard v of a bank of size entries over shards shards: ⌊(v+1)·K/V⌋ − ⌊v·K/V⌋. The sizes differ by
 // at most one and add up to the bank's size.
@@ -29,6 +33,7 @@ type Shard struct {
 	keys      *tensor.Dense // (K_v, d) unit rows
 	positions *tensor.Dense // (K_v) uint64
 	steps     *tensor.Dense // (K_v) uint64
+	samples   *tensor.Dense // (K_v) uint64: number of each key's sample in the data set, NoPosition for none; nil: not tracked
 	written   *tensor.Dense // (1) uint64: keys appended since the start; the next one goes to slot written mod K_v
 	dim       int
 }
@@ -70,15 +75,41 @@ func randomDirection(row []float32, key keyed.Key) {
 	}
 }
 
-// Append writes the (n, d) keys of one step over the oldest entries, in order, with the positions of their samples. Where n exceeds the
-// shard, the last ones stay.
-func (s *Shard) Append(keys []float32, positions []uint64, step uint64) {
+// TrackSamples makes a new shard remember from which sample of the data set each key is. That is then part of its state.
+func (s *Shard) TrackSamples() {
+	none := make([]uint64, s.Len())
+	for i := range none {
+		none[i] = NoPosition
+	}
+	s.samples = tensor.New(tensor.WithShape(len(none)), tensor.WithBacking(none))
+}
+
+// Own lists the entries that hold keys of some samples, each with the places of its sample among them. The shard tracks samples.
+func (s *Shard) Own(samples []uint64) (pairs []objective.Pair) {
+	places := map[uint64][]int32{} // by sample: one may come twice
+	for i, id := range samples {
+		places[id] = append(places[id], int32(i))
+	}
+	for entry, id := range s.samples.Uint64s() {
+		for _, place := range places[id] {
+			pairs = append(pairs, objective.Pair{Place: int32(entry), Query: place})
+		}
+	}
+	return pairs
+}
+
+// Append writes the (n, d) keys of one step over the oldest entries, in order, with the positions of their samples and their numbers in the
+// data set, which are read where they are tracked. Where n exceeds the shard, the last ones stay.
+func (s *Shard) Append(keys []float32, positions, samples []uint64, step uint64) {
 	size, written := uint64(s.Len()), s.cursor()
 	bank, pos, at := s.Keys(), s.positions.Uint64s(), s.steps.Uint64s()
 	for i, p := range positions {
 		slot := int(*written % size)
 		copy(bank[slot*s.dim:(slot+1)*s.dim], keys[i*s.dim:(i+1)*s.dim])
 		pos[slot], at[slot] = p, step
+		if s.samples != nil {
+			s.samples.Uint64s()[slot] = samples[i]
+		}
 		*written++
 	}
 }
@@ -92,7 +123,13 @@ func (s *Shard) Len() int { return s.positions.Shape()[0] }
 func (s *Shard) Keys() []float32 { return s.keys.Float32s() }
 
 // Bytes is what the shard's entries take: keys and provenance.
-func (s *Shard) Bytes() uint64 { return uint64(s.Len()) * uint64(4*s.dim+ProvenanceBytes) }
+func (s *Shard) Bytes() uint64 {
+	entry := 4*s.dim + ProvenanceBytes
+	if s.samples != nil {
+		entry += SampleBytes
+	}
+	return uint64(s.Len()) * uint64(entry)
+}
 
 // Staleness is the sum over written entries of the steps since they were written, and the number of written entries, at a step.
 func (s *Shard) Staleness(step uint64) (sum float64, written int) {
@@ -114,5 +151,9 @@ type Tensor struct {
 
 // State lists the tensors that make up the shard; overwriting their values restores it.
 func (s *Shard) State() []Tensor {
-	return []Tensor{{"keys", s.keys}, {"positions", s.positions}, {"steps", s.steps}, {"written", s.written}}
+	state := []Tensor{{"keys", s.keys}, {"positions", s.positions}, {"steps", s.steps}, {"written", s.written}}
+	if s.samples != nil {
+		state = append(state, Tensor{"samples", s.samples})
+	}
+	return state
 }

@@ -1,6 +1,7 @@
 package memorybank
 
 import (
+	"fmt"
 	"math"
 	"testing"
 
@@ -41,7 +42,7 @@ func TestShardHoldsTheLastKeysOfItsStream(t *testing.T) {
 				all = append(all, e)
 				next++
 			}
-			s.Append(keys, positions, step)
+			s.Append(keys, positions, nil, step)
 		}
 		want := map[entry]int{}
 		for _, e := range all[len(all)-s.Len():] {
@@ -96,8 +97,8 @@ func TestStalenessCountsWrittenEntriesAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Append([]float32{1, 1}, []uint64{0, 1}, 3)
-	s.Append([]float32{1}, []uint64{2}, 5)
+	s.Append([]float32{1, 1}, []uint64{0, 1}, nil, 3)
+	s.Append([]float32{1}, []uint64{2}, nil, 5)
 	if sum, n := s.Staleness(6); sum != 3+3+1 || n != 3 {
 		t.Errorf("staleness sum %v of %d, want 7 of 3", sum, n)
 	}
@@ -108,5 +109,30 @@ func TestImpossibleShardsAreRefused(t *testing.T) {
 		if _, err := NewShard(c[0], c[1], c[2], c[3], keyed.New(1)); err == nil {
 			t.Errorf("size %d, width %d, shard %d of %d was accepted", c[0], c[1], c[2], c[3])
 		}
+	}
+}
+
+// A shard that tracks samples finds the keys of each, and forgets those that were overwritten.
+func TestAShardKnowsTheSamplesOfItsKeys(t *testing.T) {
+	s, err := NewShard(3, 1, 0, 1, keyed.New(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, names := s.Bytes(), len(s.State())
+	s.TrackSamples()
+	if s.Bytes() != plain+3*SampleBytes || len(s.State()) != names+1 {
+		t.Errorf("%d bytes and %d tensors, without samples %d and %d", s.Bytes(), len(s.State()), plain, names)
+	}
+	if got := s.Own([]uint64{0, 7, NoPosition - 1}); len(got) != 0 {
+		t.Errorf("a new shard has keys of samples: %v", got)
+	}
+	s.Append([]float32{1, 1}, []uint64{0, 1}, []uint64{7, 4}, 1)
+	s.Append([]float32{1}, []uint64{2}, []uint64{7}, 2)
+	if got := fmt.Sprint(s.Own([]uint64{4, 7, 9, 7})); got != "[{0 1} {0 3} {1 0} {2 1} {2 3}]" {
+		t.Errorf("entries and queries of one sample: %s", got)
+	}
+	s.Append([]float32{1}, []uint64{3}, []uint64{9}, 3)
+	if got := fmt.Sprint(s.Own([]uint64{4, 7})); got != "[{1 0} {2 1}]" {
+		t.Errorf("after the first entry was overwritten: %s", got)
 	}
 }

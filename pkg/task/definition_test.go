@@ -117,30 +117,44 @@ func view(name string) func(Batch) *tensor.Dense {
 func bothViews(b Batch) *tensor.Dense { return new(stack).of(b) }
 
 func (t *moco) definition(own []Batch) (loss float64, gradient []float64) {
-	var bank [][]float64
+	keys, queries := t.key.forward64(own, view("view2")), t.query.forward64(own, view("view1"))
+	dq, mean := matrix(len(queries.unit), t.width), 1/float64(t.env.GlobalBatch)
+	for i, q := range queries.unit {
+		b := own[i/t.env.micro()]
+		bank := t.negatives64(func(sample uint64) bool { return sample == b.Samples[i%t.env.micro()] })
+		form, ok := t.form.(*apartForm)
+		if !ok {
+			loss += entropy(q, append([][]float64{keys.unit[i]}, bank...), mean, dq[i], nil)
+			continue
+		}
+		of := func() float64 { return mean * apart64(q, keys.unit[i], bank, form.merged.Form) }
+		loss += of()
+		slopes64(q, dq[i], of)
+	}
+	return loss, t.query.backward64(queries, dq)
+}
+
+// negatives64 are the keys of the bank, without those of samples that are a query's own where they are masked.
+func (t *moco) negatives64(own func(sample uint64) bool) (bank [][]float64) {
 	for _, shard := range t.bank {
-		for j := 0; j < len(shard.Keys()); j += t.width {
+		var samples []uint64
+		for _, x := range shard.State() {
+			if x.Name == "samples" {
+				samples = x.Value.Uint64s()
+			}
+		}
+		for j := range shard.Len() {
+			if samples != nil && own(samples[j]) {
+				continue
+			}
 			row := make([]float64, t.width)
 			for c := range row {
-				row[c] = float64(shard.Keys()[j+c])
+				row[c] = float64(shard.Keys()[j*t.width+c])
 			}
 			bank = append(bank, row)
 		}
 	}
-	keys, queries := t.key.forward64(own, view("view2")), t.query.forward64(own, view("view1"))
-	dq := matrix(len(queries.unit), t.width)
-	if form, ok := t.form.(*apartForm); ok {
-		for i, q := range queries.unit {
-			of := func() float64 { return apart64(q, keys.unit[i], bank, form.merged.Form) / float64(t.env.GlobalBatch) }
-			loss += of()
-			slopes64(q, dq[i], of)
-		}
-		return loss, t.query.backward64(queries, dq)
-	}
-	for i, q := range queries.unit {
-		loss += entropy(q, append([][]float64{keys.unit[i]}, bank...), 1/float64(t.env.GlobalBatch), dq[i], nil)
-	}
-	return loss, t.query.backward64(queries, dq)
+	return bank
 }
 
 // partner is the row of the other view of a row's sample, where each virtual rank has n first views, then its n second ones.

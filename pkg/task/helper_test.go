@@ -127,6 +127,7 @@ func testBatches(step uint64) []Batch {
 		b := Batch{VirtualRank: v, Fields: map[string]*tensor.Dense{}}
 		for i := range n {
 			b.Positions = append(b.Positions, step*testBatch+uint64(v*n+i))
+			b.Samples = append(b.Samples, uint64(v*n+i)) // the same in each step
 			b.Labels = append(b.Labels, (step+uint64(v*n+i)*7)%3)
 		}
 		for _, view := range []string{"view1", "view2"} {

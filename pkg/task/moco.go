@@ -50,6 +50,9 @@ func newMoCo(c Config, e Environment) (Task, error) {
 		if err != nil {
 			return nil, fmt.Errorf("make task moco: %w", err)
 		}
+		if c.MaskOwnKeys {
+			shard.TrackSamples()
+		}
 		t.bank = append(t.bank, shard)
 	}
 	return t, nil
@@ -87,7 +90,7 @@ func (t *moco) Step(ctx context.Context, g Group, step uint64, own []Batch, upda
 		return nil, err
 	}
 	t.env.enter(PhaseBank)
-	metrics, err := t.contrast(ctx, g, step, rows[0], rows[1])
+	metrics, err := t.contrast(ctx, g, step, own, rows[0], rows[1])
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +111,7 @@ func (t *moco) Step(ctx context.Context, g Group, step uint64, own []Batch, upda
 	observe(statistics, t.env.VirtualRanks, t.query.branch, t.key)
 	t.follower.follow(step)
 	for i, b := range own {
-		t.bank[i].Append(t.key.unit(i), b.Positions, step)
+		t.bank[i].Append(t.key.unit(i), b.Positions, b.Samples, step)
 	}
 	return metrics, nil
 }
@@ -153,29 +156,35 @@ func unshuffle(rows []float32, order []int, d int) {
 }
 
 // contrast runs every query against the owned shards and merges what all shards say. The gathered rows hold, for each virtual rank, its
-// figures, B of each kind, and the staleness of its shard as sum and count.
-func (t *moco) contrast(ctx context.Context, g Group, step uint64, queries, keys []float32) (Metrics, error) {
+// figures, B of each kind, the staleness of its shard as sum and count, and how many pairs of a query and a key were masked.
+func (t *moco) contrast(ctx context.Context, g Group, step uint64, own []Batch, queries, keys []float32) (Metrics, error) {
 	b := t.env.GlobalBatch
-	width := t.form.width()*b + 2
-	own := make([]*tensor.Dense, len(t.bank))
+	width := t.form.width()*b + 3
+	masked, err := t.masked(ctx, g, own)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]*tensor.Dense, len(t.bank))
 	for i, shard := range t.bank {
 		age, written := shard.Staleness(step)
-		row := t.form.compute(i, queries, objective.Drawn{Rows: shard.Keys(), D: t.width}, make([]float32, 0, width))
-		own[i] = tensor.New(tensor.WithShape(1, width), tensor.WithBacking(append(row, float32(age), float32(written))))
+		drawn := objective.Drawn{Rows: shard.Keys(), D: t.width, Hidden: masked[i]}
+		row := t.form.compute(i, queries, drawn, make([]float32, 0, width))
+		rows[i] = tensor.New(tensor.WithShape(1, width), tensor.WithBacking(append(row, float32(age), float32(written), float32(len(masked[i])))))
 	}
-	all, err := g.AllGather(ctx, own)
+	all, err := g.AllGather(ctx, rows)
 	if err != nil {
 		return nil, fmt.Errorf("gather the bank's maxima and sums: %w", err)
 	}
 	kinds := make([][][]float32, t.form.width())
-	age, written := 0.0, 0.0
+	age, written, pairs := 0.0, 0.0, 0.0
 	for v := range t.env.VirtualRanks {
 		row := all.Float32s()[v*width : (v+1)*width]
 		for kind := range kinds {
 			kinds[kind] = append(kinds[kind], row[kind*b:(kind+1)*b])
 		}
-		age += float64(row[width-2])
-		written += float64(row[width-1])
+		age += float64(row[width-3])
+		written += float64(row[width-2])
+		pairs += float64(row[width-1])
 	}
 	cosines := make([]float32, b)
 	for i := range cosines {
@@ -186,8 +195,28 @@ func (t *moco) contrast(ctx context.Context, g Group, step uint64, queries, keys
 		return nil, lossNotFinite(step)
 	}
 	metrics := Metrics{"loss": loss, "positiveSimilarity": positive, "bank.stalenessMean": age / max(written, 1)}
+	if t.config.MaskOwnKeys {
+		metrics["bank.maskedMean"] = pairs / float64(b)
+	}
 	t.form.chance(metrics)
 	return metrics, nil
+}
+
+// masked are, for each owned shard, the pairs of a key and a query that are of the same sample: such a key is no negative. There are none where
+// the job does not ask for it.
+func (t *moco) masked(ctx context.Context, g Group, own []Batch) ([][]objective.Pair, error) {
+	pairs := make([][]objective.Pair, len(t.bank))
+	if !t.config.MaskOwnKeys {
+		return pairs, nil
+	}
+	samples, err := gatherSamples(ctx, g, own)
+	if err != nil {
+		return nil, err
+	}
+	for i, shard := range t.bank {
+		pairs[i] = shard.Own(samples)
+	}
+	return pairs, nil
 }
 
 // weigh sums the owned shards' shares of the gradient over all of them: those of the owned queries, (n, d) for each owned virtual rank.

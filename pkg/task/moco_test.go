@@ -8,6 +8,7 @@ import (
 
 	"github.com/sslctl/sslctl/pkg/keyed"
 	"github.com/sslctl/sslctl/pkg/nn"
+	"gorgonia.org/tensor"
 )
 
 func newTestMoCo(t *testing.T, groups int) *moco {
@@ -149,6 +150,42 @@ func TestUnusableSettingsAreRefused(t *testing.T) {
 			if _, err := New(c, e); err == nil {
 				t.Errorf("%+v with %+v was accepted", c, e)
 			}
+		}
+	}
+}
+
+// From the second time that a sample comes, the bank has a key of it. Masked, that key is no negative, in loss, gradient and figures; the
+// entries are written either way.
+func TestOwnKeysAreNoNegativesWhereTheyAreMasked(t *testing.T) {
+	for _, loss := range []string{"infonce", "hard"} {
+		losses := map[bool]float64{}
+		for _, mask := range []bool{false, true} {
+			c := Config{Name: "moco", Loss: loss, Temperature: testTau, Momentum: 0.9, ShuffleGroups: 1, BankSize: testBank, TauPlus: 0.1, Beta: 0.5, MaskOwnKeys: mask}
+			m, twin := newTest(t, c), newTest(t, c)
+			none := func(context.Context, ...string) error { return nil }
+			var metrics Metrics
+			for step := range uint64(2) {
+				var err error
+				if step == 1 { // the state as it is before the step
+					for i, v := range twin.State() {
+						tensor.Copy(v.Value, m.State()[i].Value)
+					}
+				}
+				if metrics, err = m.Step(context.Background(), alone{testRanks}, step, testBatches(step), none); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, _ := Definition(twin, testBatches(1))
+			if e := math.Abs(metrics["loss"]/want - 1); e > 1e-5 {
+				t.Errorf("loss %s, masked %v: %v, want %v", loss, mask, metrics["loss"], want)
+			}
+			if masked, told := metrics["bank.maskedMean"]; told != mask || mask && masked != 1 {
+				t.Errorf("loss %s, masked %v: told %v, %v keys of each query", loss, mask, told, masked)
+			}
+			losses[mask] = metrics["loss"]
+		}
+		if math.Abs(losses[true]-losses[false]) < 1e-3 {
+			t.Errorf("loss %s is %v masked and %v not: the case is too easy", loss, losses[true], losses[false])
 		}
 	}
 }
