@@ -25,6 +25,14 @@ type dropRate struct {
 	factor  float32
 }
 
+// kept has bit i set where number i of the four in v, 16 bits each, stands for staying: where it is not below dropped.
+func (r dropRate) kept(v uint64) uint64 {
+	const even = 0x0000ffff0000ffff
+	carry := (drawScale - r.dropped) * 0x0000000100000001 // a number that is not below dropped carries into its bit 16
+	a, b := (v&even)+carry, (v>>16&even)+carry
+	return a>>16&1 | b>>15&2 | a>>46&4 | b>>45&8
+}
+
 func newDropRate(rate float64) dropRate {
 	dropped := min(math.Round(rate*drawScale), drawScale-1)
 	return dropRate{dropped: uint64(dropped), factor: float32(drawScale / (drawScale - dropped))}
@@ -87,13 +95,9 @@ func (l *dropout) drawSample(s int) {
 	key := l.key.At(uint64(s))
 	for w := range l.words() {
 		var bits uint64
-		for d := range 16 { // four elements a draw
-			v := key.Uint64(uint64(16*w + d))
-			for e := range 4 {
-				if v>>(16*e)%drawScale >= l.rate.dropped {
-					bits |= 1 << (4*d + e)
-				}
-			}
+		for d := range 8 { // eight elements a draw
+			hi, lo := key.Uint128(uint64(8*w + d))
+			bits |= (l.rate.kept(lo) | l.rate.kept(hi)<<4) << (8 * d)
 		}
 		l.kept[s*l.words()+w] = bits
 	}

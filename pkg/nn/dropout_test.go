@@ -156,3 +156,24 @@ func TestDropoutIsForTransformers(t *testing.T) {
 		}
 	}
 }
+
+// The four numbers of a word are told apart one by one.
+func TestKeptComparesEachNumber(t *testing.T) {
+	key := keyed.New(6)
+	for i := range uint64(1000) {
+		r := dropRate{dropped: key.IntN(2*i, drawScale)}
+		v := key.Uint64(2*i + 1)
+		if i%5 == 0 { // the border itself
+			v = v&^0xffff | r.dropped
+		}
+		want := uint64(0)
+		for e := range 4 {
+			if v>>(16*e)%drawScale >= r.dropped {
+				want |= 1 << e
+			}
+		}
+		if got := r.kept(v); got != want {
+			t.Fatalf("%#x against %#x: %04b, want %04b", v, r.dropped, got, want)
+		}
+	}
+}

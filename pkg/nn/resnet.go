@@ -59,10 +59,10 @@ func (b *builder) stem(o Options, width int) (s sequence, h, w int) {
 	}
 	first := b.conv("conv1", o.InH, o.InW, o.InC, width, k, stride)
 	h, w = first.geometry.OutH(), first.geometry.OutW()
-	s = sequence{first, b.norm("bn1", h*w, width).rectified()}
+	norm := b.norm("bn1", h*w, width).rectified()
 	if o.Stem == StemImageNet {
-		l := &maxPool{geometry: simd.Pool{H: h, W: w, C: width, K: 3, Stride: 2, Pad: 1}}
-		s, h, w = append(s, l), l.geometry.OutH(), l.geometry.OutW()
+		pool := simd.Pool{H: h, W: w, C: width, K: 3, Stride: 2, Pad: 1}
+		return sequence{first, &normMaxPool{norm: norm, geometry: pool}}, pool.OutH(), pool.OutW()
 	}
-	return s, h, w
+	return sequence{first, norm}, h, w
 }
