@@ -43,6 +43,7 @@ type LaneTransport struct {
 	me         party
 	neighbours []int
 	outlet     outlet
+	most       int // bytes in a frame
 
 	ctx    context.Context // ends the goroutines
 	cancel context.CancelFunc
@@ -85,8 +86,8 @@ type outlet interface {
 
 // inlet is a connection to a neighbour's outlet.
 type inlet interface {
-	// receive waits for the next frame; get makes its buffer.
-	receive(get func(n int) buffer) (buffer, error)
+	// receive waits for the next frame; get makes its buffer, or says that it is too large.
+	receive(get func(n int) (buffer, error)) (buffer, error)
 	Close() error
 }
 
@@ -104,6 +105,13 @@ var (
 	errNotAsked    = errors.New("the neighbour does not answer")
 )
 
+const (
+	// firstPause is the time between two attempts to connect to a neighbour; it doubles with each.
+	firstPause = 20 * time.Millisecond
+	// lasting is how long a connection must have held to begin again with firstPause: connections that end at once must not be made at once.
+	lasting = 2 * time.Second
+)
+
 // dialWithin bounds the dialling of a neighbour and the handshake.
 const dialWithin = 2 * time.Second
 
@@ -119,7 +127,7 @@ func NewLaneTransport(config Config, shared *NATSTransport, lane Lane) (*LaneTra
 	}
 	t := &LaneTransport{
 		shared: shared, lane: lane, me: party{config.JobUID, config.Generation, config.Rank}, ways: map[int]*way{},
-		changed: make(chan struct{}, 1), inbox: newInbox(), pool: newPool(config),
+		most: shared.MaxFrame(), changed: make(chan struct{}, 1), inbox: newInbox(), pool: newPool(config),
 	}
 	t.to = t.inbox
 	for _, step := range []int{config.World - 1, 1} {
@@ -183,11 +191,15 @@ func (t *LaneTransport) readShared() {
 // listenTo keeps a connection to a neighbour and takes its frames, until the neighbour's process or this transport has ended.
 func (t *LaneTransport) listenTo(rank int) {
 	address := "" // where it was last
-	for pause := 20 * time.Millisecond; t.ctx.Err() == nil; pause = min(2*pause, 5*time.Second) {
+	for pause := firstPause; t.ctx.Err() == nil; pause = min(2*pause, 5*time.Second) {
 		in, at, err := t.connect(rank)
 		if err == nil {
-			address, pause = at, 10*time.Millisecond
+			address = at
+			start := time.Now()
 			err = t.receiveFrom(rank, in)
+			if time.Since(start) > lasting {
+				pause = firstPause
+			}
 		}
 		if t.ctx.Err() != nil {
 			return
@@ -280,12 +292,20 @@ func (t *LaneTransport) receiveFrom(rank int, in inlet) error {
 	defer close(over)
 	t.note(rank, func(w *way) { w.in, w.inTried = true, true })
 	for {
-		b, err := in.receive(t.pool.get)
+		b, err := in.receive(t.room)
 		if err != nil {
 			return fmt.Errorf("receive from rank %d: %w", rank, err)
 		}
 		t.to.accept(b)
 	}
+}
+
+// room makes the buffer of a frame that is announced. What says so may not be a neighbour: no memory is taken for what no rank may send.
+func (t *LaneTransport) room(n int) (buffer, error) {
+	if n > t.most {
+		return buffer{}, fmt.Errorf("%w: one of %d bytes is announced, %d are the most", errMalformed, n, t.most)
+	}
+	return t.pool.get(n), nil
 }
 
 // left notes that a neighbour does not listen any more.
@@ -386,8 +406,8 @@ func (t *LaneTransport) Close() error {
 	t.closed = true
 	t.mu.Unlock()
 	t.cancel()
+	t.inbox.close() // who waits for Receive to take a frame ends, too
 	err := errors.Join(t.outlet.close(), t.shared.Close())
 	t.wg.Wait()
-	t.inbox.close()
 	return err
 }

@@ -86,7 +86,12 @@ func (n *news) count(part string) int {
 // laneRing makes the joined groups of w ranks over a lane; wrap and edit may be nil.
 func laneRing(t *testing.T, lane string, virtualRanks, w int, edit func(rank int, l *allreduce.Lane), wrap func(allreduce.Transport) allreduce.Transport) []*allreduce.Group {
 	t.Helper()
-	address := natsCluster(t, 1, nil)[0].ClientURL()
+	return laneRingOver(t, natsCluster(t, 1, nil)[0].ClientURL(), lane, virtualRanks, w, edit, wrap)
+}
+
+// laneRingOver is laneRing over a given NATS for all.
+func laneRingOver(t *testing.T, address, lane string, virtualRanks, w int, edit func(rank int, l *allreduce.Lane), wrap func(allreduce.Transport) allreduce.Transport) []*allreduce.Group {
+	t.Helper()
 	prefix := fmt.Sprintf("sslctl.test.%d.1", ringNumber.Add(1))
 	var groups []*allreduce.Group
 	for r := range w {
@@ -345,6 +350,77 @@ func TestUnreachableLane(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A rank that finds no outlet of its neighbours, and whose neighbours' frames nobody takes, still closes.
+func TestCloseWhileNobodyReceives(t *testing.T) {
+	conn := natsConn(t, natsCluster(t, 1, nil)[0].ClientURL())
+	config := allreduce.Config{World: 2, VirtualRanks: 2, JobUID: "7", Generation: 4}
+	transport, shutdown, err := laneTransport("direct", config, conn, "x", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer shutdown()
+	if err := transport.Open(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	for range 1000 {
+		if err := conn.Publish("x.0", []byte("a frame")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := conn.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := transport.Receive(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := transport.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A ring whose neighbours reach each other straight goes on when the NATS that all share is gone.
+func TestLaneWithoutTheSharedNATS(t *testing.T) {
+	all := vectors(3, 50_003, 2)
+	want := alone(t, all)["Sum"]
+	for _, lane := range lanes[1:] {
+		t.Run(lane, func(t *testing.T) {
+			t.Parallel()
+			shared := natsCluster(t, 1, nil)[0]
+			groups := laneRingOver(t, shared.ClientURL(), lane, 3, 3, nil, nil)
+			shared.Shutdown()
+			shared.WaitForShutdown()
+			ctx := deadline(t)
+			for step := range uint64(3) {
+				if err := allreducetest.Each(groups, func(g *allreduce.Group) error {
+					g.SetStep(step)
+					got, err := g.Sum(ctx, owned(g, all, len(all[0])))
+					if err == nil {
+						equalBits(t, fmt.Sprintf("sum %d", step), got.Float32s(), want)
+					}
+					return err
+				}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// A stranger who finds a rank's NATS server neither hears nor says anything there.
+func TestStrangersAreRefusedByTheServer(t *testing.T) {
+	var address string
+	laneRing(t, "nats", 2, 2, func(_ int, l *allreduce.Lane) { address = fmt.Sprintf("nats://127.0.0.1:%d", l.Server.Port()) }, nil)
+	for _, token := range []string{"", "other"} {
+		conn, err := nats.Connect(address, nats.Token(token), nats.NoReconnect())
+		if !errors.Is(err, nats.ErrAuthorization) {
+			t.Errorf("token %q: error %v, want %v", token, err, nats.ErrAuthorization)
+		}
+		if err == nil {
+			conn.Close()
+		}
 	}
 }
 

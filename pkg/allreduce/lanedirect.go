@@ -178,7 +178,7 @@ func introduce(conn net.Conn, token string, me party) (inlet, error) {
 	return in, nil
 }
 
-func (i *directInlet) receive(get func(n int) buffer) (buffer, error) {
+func (i *directInlet) receive(get func(n int) (buffer, error)) (buffer, error) {
 	head, err := i.reader.peek(headerBytes)
 	if err != nil {
 		return buffer{}, err
@@ -187,6 +187,9 @@ func (i *directInlet) receive(get func(n int) buffer) (buffer, error) {
 		return buffer{}, errMalformed // nothing tells where the next one begins
 	}
 	n := headerBytes + payloadBytes(head)
-	b := get(n)
+	b, err := get(n)
+	if err != nil {
+		return buffer{}, err
+	}
 	return b, i.reader.fill(b.raw[leadBytes:], n)
 }

@@ -146,7 +146,7 @@ func subscribe(conn net.Conn, token string, me party) (inlet, error) {
 	return &natsInlet{conn, r}, nil
 }
 
-func (i *natsInlet) receive(get func(n int) buffer) (buffer, error) {
+func (i *natsInlet) receive(get func(n int) (buffer, error)) (buffer, error) {
 	for {
 		line, err := i.reader.line()
 		if err != nil {
@@ -159,7 +159,10 @@ func (i *natsInlet) receive(get func(n int) buffer) (buffer, error) {
 			if err != nil || n < 0 {
 				return buffer{}, fmt.Errorf("%w: %q", errMalformed, line)
 			}
-			b := get(n)
+			b, err := get(n)
+			if err != nil {
+				return buffer{}, err
+			}
 			if err := i.reader.fill(b.raw[leadBytes:], n+2); err != nil {
 				return buffer{}, err
 			}

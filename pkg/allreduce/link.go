@@ -29,7 +29,6 @@ type link struct {
 	mu    sync.Mutex
 	err   error
 	stats Stats
-	free  [][]byte // buffers to use again
 
 	// To the right: queue holds the frames that are not acknowledged, in order; next is the first of them to write (again).
 	queue    []*frame

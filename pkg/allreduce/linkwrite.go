@@ -68,7 +68,7 @@ func (l *link) pick(p *peer, scratch *[]byte) (b buffer, f *frame) {
 			// Outside the lock: the checksum is the long part, and only this goroutine touches the buffer.
 			f.header.job, f.header.generation, f.header.from = l.job, l.config.Generation, uint16(l.config.Rank)
 			if !f.summed {
-				f.header.sum, f.summed = checksum(f.payload()), true
+				f.header.sum, f.summed = checksum(b.frame()[headerBytes:]), true
 			}
 			f.header.seal(b.frame())
 		}

@@ -233,7 +233,11 @@ func (g *Group) locate(streams []*stream, f *frame) (s *stream, lo, hi int, err 
 	}
 	first, last := uint64(s.starts[h.segment]), uint64(s.starts[h.segment+1])
 	n := uint64(len(f.payload()) / s.unit)
-	if h.offset < first || h.offset > last || n > last-h.offset || len(f.payload())%s.unit != 0 || (h.offset-first)%uint64(s.align) != 0 {
+	passes := s.reduce // partial sums do, results do in a gathering
+	if h.flags&flagFinal != 0 {
+		passes = s.gather
+	}
+	if !passes || h.offset < first || h.offset > last || n > last-h.offset || len(f.payload())%s.unit != 0 || (h.offset-first)%uint64(s.align) != 0 {
 		return nil, 0, 0, fmt.Errorf("%w: rank %d sent %d elements at %d of segment %d–%d of %s", ErrOutOfStep, g.link.left.rank, n, h.offset, first, last, s.op)
 	}
 	return s, int(h.offset), int(h.offset + n), nil
