@@ -24,6 +24,8 @@ func (b *bench) rings(ctx context.Context) (figures []figure, err error) {
 		{"k.nats16", "nats", "int32", 16, 1.35},
 		{"k.direct64", "direct", "int32", 64, 1.1},
 		{"k.direct16", "direct", "int32", 16, 1.1},
+		{"k.int16", "nats", "int16", 64, 0.8},
+		{"k.int16.direct", "direct", "int16", 64, 0.8},
 	} {
 		cmd := exec.CommandContext(ctx, filepath.Join(b.root, "bin", "ring"),
 			"-ranks", "4", "-bytes", fmt.Sprint(r.megabytes<<20), "-lane", r.lane, "-wire", r.wire, "-rounds", fmt.Sprint(2*b.rounds+1))
