@@ -362,8 +362,8 @@ type Training struct {
 	// Passes over the data set; fractions are allowed. Steps are ⌊epochs · samples / globalBatch⌋.
 	Epochs float64 `yaml:"epochs" required:"true" range:"(0,1000000]" unit:"epochs"`
 	// Numerics profile to which the job is pinned. auto takes the one of the first workers; afterwards only workers of that profile can
-	// continue the job.
-	Numerics string `yaml:"numerics" default:"auto" enum:"auto,amd64-fma/2,portable/2"`
+	// continue the job. Those of lower numbers are of earlier versions: only workers of such a version compute with them.
+	Numerics string `yaml:"numerics" default:"auto" enum:"auto,amd64-fma/2,portable/2,amd64-fma/1,portable/1"`
 	// Steps between two entries of the ledger, each with a digest of the whole state.
 	LedgerEverySteps int `yaml:"ledgerEverySteps" default:"16" range:"[1,)" unit:"steps"`
 	// Steps in a row whose gradient is NaN or infinite, and that are skipped, before the job fails.

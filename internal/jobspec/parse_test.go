@@ -82,6 +82,16 @@ func TestTheFormOfTheLossDependsOnTheTask(t *testing.T) {
 	}
 }
 
+// A job that an earlier version began is still exported, deleted and shown.
+func TestJobsOfEarlierNumericsAreRead(t *testing.T) {
+	for _, numerics := range []string{"amd64-fma/1", "portable/1"} {
+		job, err := Parse([]byte(valid), []string{"spec.training.numerics=" + numerics})
+		if err != nil || job.Spec.Training.Numerics != numerics {
+			t.Errorf("a job pinned to %s: %v", numerics, err)
+		}
+	}
+}
+
 func TestDefaults(t *testing.T) {
 	job, err := Parse([]byte(valid), nil)
 	if err != nil {

@@ -131,7 +131,7 @@ func (b *ApartMerge) Merge(cosines []float32, m, hard, weights, counts [][]float
 			b.logs[f][i] = keyed.Log(sum)
 		}
 		powers := b.powers()
-		a := x.anchor(float64(c)/float64(x.Tau), b.logs[0][i]+powers[0]*top, b.logs[1][i]+powers[1]*top, total)
+		a := x.anchor(float64(c)/float64(x.Tau), b.logs[0][i]+float64(powers[0]*top), b.logs[1][i]+float64(powers[1]*top), total)
 		b.pull[i], b.share[i] = float32(a.byPositive), float32(a.share)
 		b.Loss += a.loss
 		b.Positive += float64(c)

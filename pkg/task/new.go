@@ -50,7 +50,7 @@ type Config struct {
 	ShuffleGroups int     // batch-norm sub-groups inside a virtual rank; the model is built with the same number
 	BankSize      int     // K
 	MaskOwnKeys   bool    // a query is not contrasted with earlier keys of its own sample
-	Loss          string  // of instance discrimination: "softmax" or "nce"; of SimCLR: "ntxent", "crossview", "sigmoid", "dcl", "debiased" or "hard"; of MoCo: "infonce" and the last three
+	Loss          string  // of instance discrimination: "softmax" or "nce"; of SimCLR: "ntxent", "supcon", "crossview", "sigmoid", "dcl", "debiased" or "hard"; of MoCo: "infonce" and the last three
 	TauPlus       float64 // of the losses "debiased" and "hard": chance of a negative to be of the anchor's class
 	Beta          float64 // of the loss "hard": weight of hard negatives
 	InitialBias   float64 // of the loss "sigmoid", whose learned scale starts at 1/τ
