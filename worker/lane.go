@@ -32,7 +32,7 @@ func (s *session) transport(config allreduce.Config, conn *bus.Conn) (t allreduc
 		}
 		shutdown()
 	}
-	s.log.Warn("frames go over the NATS servers of the cluster", zap.Error(err))
+	s.log.Warn("frames go over the NATS servers of the cluster, which is slower", zap.Error(err))
 	return shared, func() {}
 }
 
@@ -61,7 +61,7 @@ func (s *session) openLane(config allreduce.Config, conn *bus.Conn) (lane allred
 		return lane, server.Shutdown, nil
 	}
 	if lane.Listener, err = net.Listen("tcp", s.agent.config.RingListen); err != nil {
-		return lane, nil, fmt.Errorf("listen for other ranks: %w", err)
+		return lane, nil, fmt.Errorf("listen for other ranks: %w; --ring-listen says where", err)
 	}
 	return lane, func() { lane.Listener.Close() }, nil
 }
@@ -72,5 +72,5 @@ func (s *session) laneChanged(rank int, straight bool, why error) {
 		s.log.Info("frames go straight to a neighbour", zap.Int("to_rank", rank))
 		return
 	}
-	s.log.Warn("frames to a neighbour go over the NATS servers of the cluster", zap.Int("to_rank", rank), zap.Error(why))
+	s.log.Warn("frames to a neighbour go over the NATS servers of the cluster, which is slower; it must reach this worker at --ring-host and the port of --ring-listen", zap.Int("to_rank", rank), zap.Error(why))
 }

@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"runtime"
 	"slices"
@@ -86,8 +85,8 @@ func Run(ctx context.Context, c Config) error {
 	if c.RingListen == "" {
 		c.RingListen = ":0"
 	}
-	if _, _, err := net.SplitHostPort(c.RingListen); err != nil {
-		return fmt.Errorf("%w: the address %q to listen at for other ranks: %w; expected host:port", ErrConfig, c.RingListen, err)
+	if err := checkRingAddress(c.RingListen, c.RingHost); err != nil {
+		return err
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 2 * time.Second
