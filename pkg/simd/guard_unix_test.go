@@ -217,6 +217,10 @@ func TestGuardConv(t *testing.T) {
 			{N: 6, H: 7, W: 7, Cin: 5, Cout: 7, K: 3, Stride: 2, Pad: 1},
 			{N: 13, H: 6, W: 3, Cin: 8, Cout: 3, K: 2, Stride: 1, Pad: 0},
 			{N: 2, H: 17, W: 18, Cin: 13, Cout: 5, K: 5, Stride: 1, Pad: 2},
+			{N: 2, H: 20, W: 21, Cin: 3, Cout: 18, K: 7, Stride: 2, Pad: 3},
+			{N: 3, H: 3, W: 2, Cin: 9, Cout: 33, K: 7, Stride: 1, Pad: 3},    // the kernel is larger than the image
+			{N: 2, H: 4, W: 15, Cin: 2, Cout: 17, K: 2, Stride: 3, Pad: 7},   // windows that lie on the padding alone
+			{N: 2, H: 15, W: 26, Cin: 12, Cout: 20, K: 1, Stride: 2, Pad: 0}, // runs of pixels that no output reads
 		} {
 			x, w, y := g.floats(c.N*c.H*c.W*c.Cin, 1), g.floats(c.K*c.K*c.Cin*c.Cout, 2), g.floats(c.N*c.OutH()*c.OutW()*c.Cout, 3)
 			c.Forward(y, x, w)
