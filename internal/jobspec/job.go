@@ -375,8 +375,8 @@ type Sync struct {
 	// Format of a gradient on the wire: block fixed point, whose sums do not depend on order. int16 takes half the bytes; it rounds values at
 	// random, to 15 − log₂ virtualRanks bits below the largest of their block.
 	Wire string `yaml:"wire" default:"int32" enum:"int32,int16"`
-	// How gradients reach the next worker: over a NATS server in each worker, over TCP alone (direct), or whichever is faster where both can
-	// be had (auto). What cannot be sent so goes over the NATS servers of the cluster.
+	// How gradients reach the next worker: over a NATS server in each worker (nats) or over TCP alone (direct), which is faster and what auto
+	// means. What cannot be sent so goes over the NATS servers of the cluster.
 	Lane string `yaml:"lane" default:"auto" enum:"auto,nats,direct"`
 	// Gradient bytes that are reduced as one unit.
 	BucketBytes Size `yaml:"bucketBytes" default:"4Mi" range:"[4096,1073741824]" unit:"bytes"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 
 	"gorgonia.org/tensor"
 )
@@ -45,7 +46,7 @@ func (g *Group) AllGather(ctx context.Context, own []*tensor.Dense) (*tensor.Den
 }
 
 // Exchange hands every rank's blob to every rank: the result holds one for each rank, in order, new. It is for what is not a tensor:
-// inventories, counters, hashes.
+// inventories, counters, hashes; at most 1 GiB each.
 func (g *Group) Exchange(ctx context.Context, blob []byte) ([][]byte, error) {
 	var out [][]byte
 	err := g.collect(ctx, "Exchange", func() error {
@@ -59,9 +60,9 @@ func (g *Group) Exchange(ctx context.Context, blob []byte) ([][]byte, error) {
 		if err := g.run(ctx, []*stream{gathering(opLengths, each, lengths)}); err != nil {
 			return err
 		}
-		starts := make([]int, w+1)
-		for i := range w {
-			starts[i+1] = starts[i] + int(binary.LittleEndian.Uint64(lengths[8*i:]))
+		starts, err := blobStarts(lengths)
+		if err != nil {
+			return err
 		}
 		all := make([]byte, starts[w])
 		copy(all[starts[r]:], blob)
@@ -74,6 +75,22 @@ func (g *Group) Exchange(ctx context.Context, blob []byte) ([][]byte, error) {
 		return nil
 	})
 	return out, err
+}
+
+// mostBlob bounds what a rank may say that its blob has, before room is made for it.
+const mostBlob = 1 << 30
+
+// blobStarts lays blobs of the announced lengths end to end.
+func blobStarts(lengths []byte) ([]int, error) {
+	starts := make([]int, len(lengths)/8+1)
+	for i := range len(starts) - 1 {
+		n := binary.LittleEndian.Uint64(lengths[8*i:])
+		if n > mostBlob {
+			return nil, fmt.Errorf("rank %d announces a blob of %d bytes; expected at most %d", i, n, mostBlob)
+		}
+		starts[i+1] = starts[i] + int(n)
+	}
+	return starts, nil
 }
 
 // gathering is the stream that fills in what of p the other ranks own; rank r owns [starts[r], starts[r+1]).

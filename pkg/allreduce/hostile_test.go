@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -62,6 +63,18 @@ func TestFramesFitTheirStream(t *testing.T) {
 		f.header = header{op: opGather, flags: c.flags, total: 8}
 		if _, _, _, err := g.locate([]*stream{s}, f); (err == nil) != c.fits || err != nil && !errors.Is(err, ErrOutOfStep) {
 			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
+
+func TestAnnouncedBlobsAreBounded(t *testing.T) {
+	lengths := binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, 3), mostBlob)
+	if starts, err := blobStarts(lengths); err != nil || !slices.Equal(starts, []int{0, 3, 3 + mostBlob}) {
+		t.Errorf("%v, %v", starts, err)
+	}
+	for _, n := range []uint64{mostBlob + 1, 1 << 63} {
+		if _, err := blobStarts(binary.LittleEndian.AppendUint64(nil, n)); err == nil {
+			t.Errorf("%d bytes are accepted", n)
 		}
 	}
 }
