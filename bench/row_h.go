@@ -30,7 +30,7 @@ const (
 
 // worker is row h: the demo job on one worker, from the shards to the update, in samples a second. Start-up, indexing and the first steps do not count.
 func (b *bench) worker(ctx context.Context) ([]figure, error) {
-	f := figure{ID: "h", Work: "demo job, one worker: read, transform, step", Unit: "samples/s (ratio: peer ÷ ours)", bar: ratioBar(1 / 1.2)}
+	f := figure{ID: "h", Work: "demo job, one worker: read, transform, step", Unit: "samples/s", bar: ratioBar(1 / 1.2)}
 	p, err := b.startPeer(ctx, "pipeline", map[string]any{"shards": filepath.Join(b.root, demoShards)})
 	var absent missing
 	switch {

@@ -18,7 +18,7 @@ func machinePath() int {
 	switch {
 	case !x.HasAVX2 || !x.HasFMA:
 		return 0
-	case !x.HasAVX512F || !x.HasAVX512VL || !x.HasAVX512DQ || !x.HasAVX512BW:
+	case !x.HasAVX512F || !x.HasAVX512VL || !x.HasAVX512DQ || !x.HasAVX512BW || !x.HasBMI2:
 		return 1
 	default:
 		return 2
