@@ -21,6 +21,7 @@ func (m *meter) count(now allreduce.Stats) {
 	add(m.of.ReceivedBytes, now.BytesReceived, last.BytesReceived)
 	add(m.of.ResentBytes, now.BytesResent, last.BytesResent)
 	add(m.of.Reconnects, now.Reconnects, last.Reconnects)
+	m.of.StraightNeighbours.Set(float64(now.Straight))
 	m.of.WaitSeconds.Add((now.WaitTime - last.WaitTime).Seconds())
 	causes := m.of.RejectedFrames
 	add(causes["malformed"], now.Rejected.Malformed, last.Rejected.Malformed)

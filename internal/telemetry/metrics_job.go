@@ -110,6 +110,10 @@ var (
 		Name: "sslctl_ring_reconnects_total", Kind: Counter, Process: workersOfJob,
 		Help: "Reconnections to the message bus.",
 	}
+	ringStraightNeighbours = Definition{
+		Name: "sslctl_ring_straight_neighbours", Kind: Gauge, Process: workersOfJob,
+		Help: "Neighbours in the ring to which this worker's frames go straight: 2, or 1 in a ring of two. Those to the others take the slower way over the NATS servers of the cluster.",
+	}
 	checkpointSeconds = Definition{
 		Name: "sslctl_checkpoint_seconds", Kind: Histogram, Unit: "seconds", Labels: []string{"operation"}, Process: workersOfJob,
 		Help:    "Time to write a checkpoint together with the other ranks, or to read one, by operation: write or read. Failures are not counted.",
@@ -136,7 +140,7 @@ var (
 
 var jobDefinitions = []Definition{
 	jobStepSeconds, jobSteps, jobSkippedSteps, jobSamples, jobReplacedSamples, jobStep, jobLoss, jobGradientNorm, jobParameterNorm, jobLearningRate, jobBankBytes,
-	ringSentBytes, ringReceivedBytes, ringResentBytes, ringWaitSeconds, ringRejectedFrames, ringReconnects,
+	ringSentBytes, ringReceivedBytes, ringResentBytes, ringWaitSeconds, ringRejectedFrames, ringReconnects, ringStraightNeighbours,
 	checkpointSeconds, checkpointBytes, storeRetries, storeWaitSeconds, evaluationSeconds,
 }
 
@@ -200,6 +204,7 @@ type JobMetrics struct {
 	LearningRate                          prometheus.Gauge
 	SentBytes, ReceivedBytes, ResentBytes prometheus.Counter
 	WaitSeconds, Reconnects               prometheus.Counter
+	StraightNeighbours                    prometheus.Gauge
 	RejectedFrames                        map[string]prometheus.Counter // by cause
 	CheckpointSeconds                     map[string]prometheus.Observer
 	CheckpointBytes                       map[string]prometheus.Counter // by operation
@@ -222,7 +227,7 @@ func (v jobVecs) job(uid, name string) *JobMetrics {
 		Step: gauge(jobStep), Loss: gauge(jobLoss), BankBytes: gauge(jobBankBytes),
 		GradientNorm: gauge(jobGradientNorm), ParameterNorm: gauge(jobParameterNorm), LearningRate: gauge(jobLearningRate),
 		SentBytes: counter(ringSentBytes), ReceivedBytes: counter(ringReceivedBytes), ResentBytes: counter(ringResentBytes),
-		WaitSeconds: counter(ringWaitSeconds), Reconnects: counter(ringReconnects), RejectedFrames: map[string]prometheus.Counter{},
+		WaitSeconds: counter(ringWaitSeconds), Reconnects: counter(ringReconnects), StraightNeighbours: gauge(ringStraightNeighbours), RejectedFrames: map[string]prometheus.Counter{},
 		CheckpointSeconds: map[string]prometheus.Observer{}, CheckpointBytes: map[string]prometheus.Counter{},
 		StoreRetries: map[string]prometheus.Counter{}, StoreWaitSeconds: map[string]prometheus.Counter{},
 		EvaluationSeconds: histogram(evaluationSeconds),

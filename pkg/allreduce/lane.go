@@ -397,6 +397,19 @@ func (t *LaneTransport) Status() (connected bool, reconnects uint64) {
 	return true, reconnects
 }
 
+// straight counts the neighbours to which frames go straight.
+func (t *LaneTransport) straight() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := 0
+	for _, w := range t.ways {
+		if w.out && !t.closed {
+			n++
+		}
+	}
+	return n
+}
+
 // MaxFrame is part of Transport: what the shared NATS takes.
 func (t *LaneTransport) MaxFrame() int { return t.shared.MaxFrame() }
 

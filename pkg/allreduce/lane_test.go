@@ -139,7 +139,9 @@ func TestSameBitsOverLanes(t *testing.T) {
 					equalBits(t, name, got[name], want[name])
 				}
 				for r, g := range groups {
-					if s := g.Stats(); s.FramesResent != 0 || s.Rejected.Total() != 0 {
+					if s := g.Stats(); s.Straight != min(2, w-1) {
+						t.Errorf("rank %d sends straight to %d neighbours", r, s.Straight)
+					} else if s.FramesResent != 0 || s.Rejected.Total() != 0 {
 						t.Errorf("rank %d: %d frames sent again, rejected %+v; want none over a sound lane", r, s.FramesResent, s.Rejected)
 					}
 				}

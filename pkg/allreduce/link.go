@@ -272,10 +272,14 @@ func (l *link) fail(err error) {
 // snapshot returns the counters.
 func (l *link) snapshot() Stats {
 	_, reconnects := l.transport.Status()
+	straight := 0
+	if l.lanes != nil {
+		straight = l.lanes.straight()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.stats
-	s.Reconnects = reconnects
+	s.Reconnects, s.Straight = reconnects, straight
 	return s
 }
 

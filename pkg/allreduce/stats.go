@@ -11,6 +11,7 @@ type Stats struct {
 	SendErrors                    uint64 // frames that the transport refused; they are sent again
 	Reconnects                    uint64 // of the transport
 	Rejected                      Rejected
+	Straight                      int           // neighbours to which frames go straight now, over a lane
 	Waits                         uint64        // how often a collective waited for a frame or for room in the window
 	WaitTime                      time.Duration // how long altogether
 	MaxKept                       int           // most bytes sent and kept until acknowledged
