@@ -171,7 +171,7 @@ func TestExitCodesOfAnswers(t *testing.T) {
 		address := serve(t, &scripted{cancel: func(string) (*sslctlv1.Job, error) {
 			return nil, connect.NewError(answer, errInput)
 		}})
-		code, stdout, stderr := sslctl("", "cancel", "x", "--addr", address, "--timeout", "200ms")
+		code, stdout, stderr := sslctl("", "cancel", "x", "--addr", address, "--timeout", "2s")
 		if code != want || stdout != "" || !strings.HasPrefix(stderr, "sslctl: cancelling job x: ") || !strings.Contains(stderr, "unusable input") {
 			t.Errorf("%v: exit code %d, want %d; stdout %q, stderr %q", answer, code, want, stdout, stderr)
 		}

@@ -5,6 +5,7 @@ package allreducetest
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,20 +17,27 @@ type Fault struct {
 	Drop      bool
 	Duplicate int           // further copies
 	Corrupt   bool          // one bit is flipped
-	Delay     time.Duration // later frames overtake this one
+	Delay     time.Duration // frames that are due earlier overtake this one; those due at the same time stay in order
 }
 
 // Network connects the ranks of one or several generations.
 type Network struct {
 	// Fault, if set before the first frame, decides the fate of the n-th frame (from 0) from one rank to another. It is called by one
-	// goroutine at a time for each sender.
+	// goroutine at a time for each pair.
 	Fault func(from, to int, n uint64, frame []byte) Fault
 	// MaxFrame is what every Transport reports; 1 GiB if 0.
 	MaxFrame int
 
-	mu    sync.Mutex
-	ends  map[int]*Transport
-	count map[[2]int]uint64
+	mu      sync.Mutex
+	ends    map[int]*Transport
+	count   map[[2]int]uint64
+	delayed map[[2]int][]delayed
+}
+
+// delayed is a frame on its way.
+type delayed struct {
+	due   time.Time
+	frame []byte
 }
 
 // Transport is one rank's end.
@@ -56,7 +64,7 @@ func (n *Network) Transport(rank int) *Transport {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.ends == nil {
-		n.ends, n.count = map[int]*Transport{}, map[[2]int]uint64{}
+		n.ends, n.count, n.delayed = map[int]*Transport{}, map[[2]int]uint64{}, map[[2]int][]delayed{}
 	}
 	n.ends[rank] = t
 	return t
@@ -119,12 +127,28 @@ func (t *Transport) Send(to int, frame []byte) error {
 			buf[(number*7919)%uint64(len(buf))] ^= 1 << (number % 8)
 		}
 		if fault.Delay > 0 {
-			time.AfterFunc(fault.Delay, func() { end.deliver(buf) })
+			n.deliverLater(link, end, buf, fault.Delay)
 		} else {
 			end.deliver(buf)
 		}
 	}
 	return nil
+}
+
+// deliverLater keeps frames of one pair in the order in which they are due. Timers of one instant fire in any order, so each delivers
+// whichever frame comes first.
+func (n *Network) deliverLater(link [2]int, end *Transport, frame []byte, delay time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.delayed[link] = append(n.delayed[link], delayed{time.Now().Add(delay), frame})
+	slices.SortStableFunc(n.delayed[link], func(a, b delayed) int { return a.due.Compare(b.due) })
+	time.AfterFunc(delay, func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		first := n.delayed[link][0]
+		n.delayed[link] = n.delayed[link][1:]
+		end.deliver(first.frame)
+	})
 }
 
 func (t *Transport) deliver(frame []byte) {
