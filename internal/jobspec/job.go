@@ -335,7 +335,7 @@ type Optimizer struct {
 	Eps float64 `yaml:"eps" default:"1e-8" range:"(0,1]" only:"name=adamw|adam"`
 	// Leaves biases and norm parameters out of the weight decay, and out of the rates by layer of lars.
 	ExcludeNormAndBias bool `yaml:"excludeNormAndBias" derived:"true with lars, else false"`
-	// Largest Euclidean norm of a step's gradient over all parameters; a longer one is scaled down to it. 0: any.
+	// Largest Euclidean norm of a step's gradient over all parameters of the model; a longer one is scaled down to it. The loss's own parameters (sigmoid) are bounded apart. 0: any.
 	ClipNorm float64 `yaml:"clipNorm" default:"0" range:"[0,)"`
 	// How the learning rate goes on after the warm-up: down a half cosine or a line to minLr at the last step, down by a factor at each
 	// milestone, or unchanged.
