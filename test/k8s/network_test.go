@@ -55,6 +55,7 @@ var flows = map[string][]string{
 		"sslctl-coordinator sslctl-coordinator nats",
 		"sslctl-worker sslctl-coordinator api",
 		"sslctl-worker sslctl-coordinator nats",
+		"sslctl-worker sslctl-worker ring",
 	},
 	"ha": {
 		"sslctl-coordinator sslctl-coordinator api",
@@ -62,6 +63,7 @@ var flows = map[string][]string{
 		"sslctl-nats sslctl-nats cluster",
 		"sslctl-worker sslctl-coordinator api",
 		"sslctl-worker sslctl-nats client",
+		"sslctl-worker sslctl-worker ring",
 	},
 }
 

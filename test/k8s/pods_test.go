@@ -96,6 +96,8 @@ func (p *pod) prepare(t testing.TB, a applied, set object, names *strings.Replac
 		switch {
 		case v.ValueFrom.FieldRef.FieldPath == "metadata.name":
 			value = p.name
+		case v.ValueFrom.FieldRef.FieldPath == "status.podIP":
+			value = p.address
 		case v.ValueFrom.ResourceFieldRef.Resource != "":
 			value = strconv.FormatInt(p.resource(t, v.ValueFrom.ResourceFieldRef.Resource), 10)
 		case value == "":
