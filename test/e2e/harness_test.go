@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sslctl/sslctl/test/ports"
 )
 
 // patience bounds every wait of these tests. It is far above what any of them takes, so only a hang meets it.
@@ -177,15 +179,14 @@ func eventually(t testing.TB, what string, check func() string) {
 	}
 }
 
-// freeAddress is a loopback address that was free a moment ago.
+// freeAddress is a loopback address that was free a moment ago, and that no other call gets.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := ports.Free()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // answers waits until something listens at address.

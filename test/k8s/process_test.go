@@ -2,13 +2,14 @@ package k8s
 
 import (
 	"bytes"
-	"net"
 	"os"
 	"os/exec"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/sslctl/sslctl/test/ports"
 )
 
 // process is a command that runs beside the test.
@@ -97,15 +98,14 @@ func eventually(t testing.TB, what string, check func() string) {
 	}
 }
 
-// freeAddress is a loopback address that was free a moment ago.
+// freeAddress is a loopback address that was free a moment ago, and that no other call gets.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := ports.Free()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 func write(t testing.TB, file, content string) {

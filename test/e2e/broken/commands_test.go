@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/sslctl/sslctl/test/ports"
 )
 
 // said is the file into which the commands below write what a refused command has printed, made equal between runs.
@@ -155,7 +156,7 @@ func until(ts *testscript.TestScript, args []string) {
 // addresses is "address NAME …": each name becomes a variable with a free loopback address.
 func addresses(ts *testscript.TestScript, names []string) {
 	for _, name := range names {
-		address, err := freeAddress()
+		address, err := ports.Free()
 		ts.Check(err)
 		ts.Setenv(name, address)
 		ts.Setenv("ADDRESSES", ts.Getenv("ADDRESSES")+" "+name)

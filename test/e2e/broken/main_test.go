@@ -4,7 +4,6 @@ package broken
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/sslctl/sslctl/test/ports"
 )
 
 // patience bounds every wait. It is far above what any of them takes, so only a hang meets it.
@@ -62,7 +62,7 @@ func prepare() (stop func(), err error) {
 	if out, err := exec.Command(binary, "dataset", "pack", images, common.data, "--name", "train", "--limit", "512", "--shards", "3").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("pack the data: %w\n%s", err, out)
 	}
-	if common.address, err = freeAddress(); err != nil {
+	if common.address, err = ports.Free(); err != nil {
 		return nil, err
 	}
 	cmd := exec.Command(binary, "coordinator", "--id", "idle", "--listen", common.address, "--nats-listen", "127.0.0.1:0", "--data-dir", filepath.Join(common.folder, "idle"), "--log-level", "warn")
@@ -84,15 +84,6 @@ func prepare() (stop func(), err error) {
 			return nil, fmt.Errorf("the coordinator at %s does not answer: %w", common.address, err)
 		}
 	}
-}
-
-// freeAddress is a loopback address that was free a moment ago.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }
 
 // TestBroken runs the scripts. UPDATE_SCRIPTS=1 writes what is printed into those that compare it.
