@@ -31,7 +31,7 @@ type Config struct {
 	Wire Wire
 	// Seed keys the random rounding of WireInt16.
 	Seed uint64
-	// BucketElements is the number of elements whose exponents are agreed at once, rounded up to whole blocks of 128; 1 Mi if 0. Results
+	// BucketElements is the most elements whose exponents are agreed at once, rounded up to whole blocks of 128; 1 Mi if 0. Results
 	// do not depend on it: a larger one costs fewer frames, a smaller one lets the data start earlier.
 	BucketElements int
 	// FrameBytes bounds the payload of one frame; a block less than 64 KiB if 0, so that with what is said around it a NATS server reads

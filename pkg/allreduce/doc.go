@@ -7,7 +7,8 @@
 //   - maxima and gathers are order-independent by nature.
 //
 // A reduction is a ring reduce-scatter and a ring all-gather (Patarasuk and Yuan, "Bandwidth optimal all-reduce algorithms for clusters of
-// workstations", JPDC 2009), cut into frames that are passed on as they arrive.
+// workstations", JPDC 2009), cut into frames that are passed on as they arrive. A GradientSum begins while its summands are computed, and goes on
+// with what is finished.
 //
 // Under the collectives lies a link: numbered frames with a checksum, a credit window, resending from the first unacknowledged frame,
 // keepalives. It makes a lossy Transport (core NATS promises at most one delivery) reliable and tells a dead peer from a slow one.

@@ -38,6 +38,7 @@ func maxExponent(x []float32) byte { return byte(simd.MaxMagnitude(x) >> 23) }
 // fixedPoint is the code of one sum over v virtual ranks.
 type fixedPoint struct {
 	own       [][]float32 // one for each owned virtual rank
+	progress  *progress   // of own; nil: complete
 	sum       []float32   // the result
 	exponents []byte      // of the blocks, once agreed
 	bits      int         // valueBits(v)

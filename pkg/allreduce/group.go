@@ -133,27 +133,36 @@ func (g *Group) end(linger bool) error {
 	return g.closeErr
 }
 
-// collect runs one collective: body's streams see a number of their own. An error of the ring breaks the group; an error that all ranks
-// share does not.
+// collect runs one collective: body's streams see a number of their own.
 func (g *Group) collect(ctx context.Context, name string, body func() error) error {
+	if err := g.enter(ctx, name); err != nil {
+		return err
+	}
+	return g.leave(name, body())
+}
+
+// enter begins a collective, which leave ends, or says why there can be none.
+func (g *Group) enter(ctx context.Context, name string) error {
 	if !g.running.TryLock() {
 		return fmt.Errorf("allreduce: %s: %w", name, ErrBusy)
 	}
-	defer g.running.Unlock()
-	var err error
 	switch {
 	case g.closed.Load():
-		err = ErrClosed
+		return g.leave(name, ErrClosed)
 	case !g.joined:
-		err = ErrNotJoined
+		return g.leave(name, ErrNotJoined)
 	case g.broken != nil:
-		err = fmt.Errorf("%w: %w", ErrBroken, g.broken)
+		return g.leave(name, fmt.Errorf("%w: %w", ErrBroken, g.broken))
 	case ctx.Err() != nil:
-		err = context.Cause(ctx)
-	default:
-		g.collective++
-		err = body()
+		return g.leave(name, context.Cause(ctx))
 	}
+	g.collective++
+	return nil
+}
+
+// leave ends a collective and says where its error arose. An error of the ring breaks the group; an error that all ranks share does not.
+func (g *Group) leave(name string, err error) error {
+	defer g.running.Unlock()
 	if err == nil {
 		return nil
 	}

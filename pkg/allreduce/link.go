@@ -184,11 +184,12 @@ func (l *link) send(ctx context.Context, f *frame) error {
 	}
 }
 
-// take returns the next frame from the left neighbour. With start it returns nil instead when none is there and this rank may start a
-// frame of its own: when the window has room for two, so that room for one is left.
-func (l *link) take(ctx context.Context, start bool) (*frame, error) {
+// take returns the next frame from the left neighbour, or nil when none is there and this rank may start a frame of its own: when start is
+// ready, and the window has room for two, so that room for one is left.
+func (l *link) take(ctx context.Context, start *starter) (*frame, error) {
 	var wait waiting
 	for {
+		complete, ready := start.complete(), start.ready()
 		l.mu.Lock()
 		if len(l.inbox) > 0 {
 			f := l.inbox[0]
@@ -212,25 +213,31 @@ func (l *link) take(ctx context.Context, start bool) (*frame, error) {
 			l.mu.Unlock()
 			return nil, l.err
 		}
-		if start && l.room() > 1 {
+		if ready && l.room() > 1 {
 			wait.end(l)
 			l.mu.Unlock()
 			return nil, nil
 		}
-		if start {
+		if ready {
 			l.reportTaken()
 		}
-		wait.begin(l)
+		if complete { // else the neighbours may be waiting for this rank
+			wait.begin(l)
+		}
 		l.mu.Unlock()
 		var space chan struct{}
-		if start {
+		if ready {
 			space = l.space
 		}
 		select {
 		case <-l.arrived:
 		case <-space:
+		case <-start.moved():
 		case <-l.over:
 		case <-ctx.Done():
+			if !complete {
+				return nil, fmt.Errorf("awaited this rank's own part: %w", context.Cause(ctx))
+			}
 			return nil, fmt.Errorf("awaited a frame from rank %d for %s: %w", l.left.rank, wait.since(), context.Cause(ctx))
 		}
 	}

@@ -3,6 +3,7 @@ package allreduce
 import (
 	"context"
 	"fmt"
+	"slices"
 	"unsafe"
 )
 
@@ -37,7 +38,9 @@ type stream struct {
 	align          int   // frames hold a multiple of this many elements, but for the last of a segment
 	starts         []int // (W+1): segment s is elements [starts[s], starts[s+1])
 	reduce, gather bool
-	after          *stream // this one may not start before after is complete
+	after          *stream   // this one may not start before after is complete
+	own            *progress // of this rank's part, which is known when all of it is final from element from on; nil: it is known
+	from           int
 
 	load  func(p []byte, lo, hi int) // writes this rank's part of [lo, hi) to p
 	add   func(p []byte, lo, hi int) // adds it to the partial sums in p
@@ -46,7 +49,8 @@ type stream struct {
 	flags uint16 // what this rank found in its input
 	seen  uint16 // what any rank found
 
-	missing int // elements that have not passed this rank in their last form
+	missing     int // elements that have not passed this rank in their last form
+	start, rest int // this rank's segment, of which [start, rest) has not been started
 }
 
 func (s *stream) total() int { return s.starts[len(s.starts)-1] - s.starts[0] }
@@ -54,18 +58,24 @@ func (s *stream) total() int { return s.starts[len(s.starts)-1] - s.starts[0] }
 // chunk is the number of elements in one frame.
 func (s *stream) chunk(frameBytes int) int { return max(frameBytes/s.unit/s.align, 1) * s.align }
 
-// run carries streams around the ring, starting them in the given order. It returns when every one is complete.
+// known says whether this rank's part of s has its final values.
+func (s *stream) known() bool { return s.own == nil || s.own.from(s.from) }
+
+// run carries streams around the ring, starting them in the given order, as far as this rank's part of them is known. It returns when every
+// one is complete.
 func (g *Group) run(ctx context.Context, streams []*stream) error {
 	for _, s := range streams {
 		s.missing = s.total()
 		s.seen = s.flags
 	}
 	if g.link == nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		g.runAlone(streams)
 		return nil
 	}
-	start := starter{g: g, streams: streams}
-	start.next(0)
+	start := newStarter(g, streams)
 	for {
 		for len(streams) > 0 && streams[len(streams)-1].missing == 0 {
 			streams = streams[:len(streams)-1]
@@ -75,17 +85,21 @@ func (g *Group) run(ctx context.Context, streams []*stream) error {
 		}
 		// What has arrived goes first. The ring cannot fill up until all ranks wait for room: passing a frame on frees one place in the
 		// left neighbour's window and takes one in the own; starting one leaves at least one place free; so there is always a place
-		// free somewhere, whose owner goes on. (Bubble flow control: Puente et al., "The adaptive bubble router", JPDC 2001.)
-		f, err := g.link.take(ctx, start.ready())
+		// free somewhere, whose owner goes on. (Bubble flow control: Puente et al., "The adaptive bubble router", JPDC 2001.) A frame that
+		// is set aside has left the ring, and enters it again as one that is started.
+		f, err := g.link.take(ctx, start)
 		if err != nil {
 			return err
 		}
 		if f == nil {
-			err = g.link.send(ctx, start.frame())
-		} else {
-			err = g.handle(ctx, start.streams, f)
+			f = start.frame()
+		} else if f, err = g.handle(start, f); err != nil {
+			return err
 		}
-		if err != nil {
+		if f == nil {
+			continue
+		}
+		if err := g.link.send(ctx, f); err != nil {
 			return err
 		}
 	}
@@ -124,22 +138,33 @@ func (g *Group) runAlone(streams []*stream) {
 	}
 }
 
-// starter makes this rank's first frames, one stream after the other.
+// starter makes this rank's first frames, one stream after the other. Streams whose part here is not known yet are passed over, and what
+// arrives for them is set aside: frames of exponents alone, since data follow when all ranks' exponents have.
 type starter struct {
 	g       *Group
 	streams []*stream
-	at      int // stream
-	lo, hi  int // what is left of its segment
+	first   int       // streams before it have been started wholly
+	aside   []arrival // in order
+	own     *progress // of all streams that have one
 }
 
-// next moves to the i-th stream's segment.
-func (t *starter) next(i int) {
-	t.at = i
-	if i < len(t.streams) {
-		s := t.streams[i]
+// arrival is a frame with what it holds.
+type arrival struct {
+	*frame
+	s      *stream
+	lo, hi int
+}
+
+func newStarter(g *Group, streams []*stream) *starter {
+	t := &starter{g: g, streams: streams}
+	for _, s := range streams {
 		segment := t.segment(s)
-		t.lo, t.hi = s.starts[segment], s.starts[segment+1]
+		s.start, s.rest = s.starts[segment], s.starts[segment+1]
+		if s.own != nil {
+			t.own = s.own
+		}
 	}
+	return t
 }
 
 func (t *starter) segment(s *stream) int {
@@ -149,25 +174,55 @@ func (t *starter) segment(s *stream) int {
 	return t.g.config.Rank
 }
 
-// ready says whether a frame may start now.
-func (t *starter) ready() bool {
-	for t.at < len(t.streams) && t.lo == t.hi {
-		t.next(t.at + 1)
+// next is the stream to start, or -1 if none may be started now.
+func (t *starter) next() int {
+	for i := t.first; i < len(t.streams); i++ {
+		s := t.streams[i]
+		switch {
+		case s.start == s.rest && i == t.first:
+			t.first++
+		case s.start == s.rest || !s.known():
+		case s.after == nil || s.after.missing == 0:
+			return i
+		default:
+			return -1
+		}
 	}
-	if t.at == len(t.streams) {
-		return false
-	}
-	s := t.streams[t.at]
-	return s.after == nil || s.after.missing == 0
+	return -1
 }
 
-// frame makes the next frame, when ready.
+// resumable is the first frame of those set aside that may go on, or -1.
+func (t *starter) resumable() int {
+	return slices.IndexFunc(t.aside, func(a arrival) bool { return a.s.known() })
+}
+
+// ready says whether frame has one now.
+func (t *starter) ready() bool { return t.resumable() >= 0 || t.next() >= 0 }
+
+// complete says whether this rank's part of all streams is known.
+func (t *starter) complete() bool { return t.own == nil || t.own.from(0) }
+
+// moved has an element when more of this rank's part has become known.
+func (t *starter) moved() <-chan struct{} {
+	if t.own == nil {
+		return nil
+	}
+	return t.own.moved
+}
+
+// frame makes the next frame, when ready; nil if it went no further.
 func (t *starter) frame() *frame {
-	s := t.streams[t.at]
-	lo, hi := t.lo, min(t.lo+s.chunk(t.g.config.FrameBytes), t.hi)
+	if i := t.resumable(); i >= 0 {
+		a := t.aside[i]
+		t.aside = slices.Delete(t.aside, i, i+1)
+		return t.g.pass(a)
+	}
+	at := t.next()
+	s := t.streams[at]
+	lo, hi := s.start, min(s.start+s.chunk(t.g.config.FrameBytes), s.rest)
 	f := t.g.link.frame((hi - lo) * s.unit)
 	f.header = header{
-		kind: kindData, op: s.op, flags: s.flags, step: t.g.step.Load(), collective: t.g.collective, stream: uint32(t.at),
+		kind: kindData, op: s.op, flags: s.flags, step: t.g.step.Load(), collective: t.g.collective, stream: uint32(at),
 		offset: uint64(lo), total: uint64(s.total()), segment: uint16(t.segment(s)),
 	}
 	s.load(f.payload(), lo, hi)
@@ -178,40 +233,51 @@ func (t *starter) frame() *frame {
 	if !s.reduce || !s.gather {
 		s.missing -= hi - lo
 	}
-	t.lo = hi
+	s.start = hi
 	return f
 }
 
-// handle adds this rank's part to a frame or takes its result, and passes it on if there is somebody who lacks it.
-func (g *Group) handle(ctx context.Context, streams []*stream, f *frame) error {
-	s, lo, hi, err := g.locate(streams, f)
+// handle does what is to be done with a frame that has arrived, and returns it if it has to go on now.
+func (g *Group) handle(start *starter, f *frame) (*frame, error) {
+	s, lo, hi, err := g.locate(start.streams, f)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	a := arrival{f, s, lo, hi}
+	if f.header.flags&flagFinal == 0 && !s.known() {
+		start.aside = append(start.aside, a)
+		return nil, nil
+	}
+	return g.pass(a), nil
+}
+
+// pass adds this rank's part to a frame or takes its result, and returns it if there is somebody who lacks it.
+func (g *Group) pass(a arrival) *frame {
+	f, s := a.frame, a.s
 	p, segment := f.payload(), int(f.header.segment)
 	onward := true
 	if f.header.flags&flagFinal == 0 {
-		s.add(p, lo, hi)
+		s.add(p, a.lo, a.hi)
 		f.summed = false
 		f.header.flags |= s.flags
 		if segment == g.config.Rank {
-			s.store(p, lo, hi)
+			s.store(p, a.lo, a.hi)
 			f.header.flags |= flagFinal
 			onward = s.gather
 		}
 	} else {
-		s.store(p, lo, hi)
+		s.store(p, a.lo, a.hi)
 		onward = segment != g.link.right.rank
 	}
 	s.seen |= f.header.flags
 	if f.header.flags&flagFinal != 0 || !s.gather {
-		s.missing -= hi - lo
+		s.missing -= a.hi - a.lo
 	}
 	if !onward {
 		g.link.release(f)
 		return nil
 	}
-	return g.link.send(ctx, f)
+	return f
 }
 
 // locate finds the stream and elements that a frame belongs to. Frames of one rank arrive in order, so one that does not fit what this

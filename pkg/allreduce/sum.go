@@ -27,49 +27,51 @@ func (g *Group) Sum(ctx context.Context, own []*tensor.Dense) (*tensor.Dense, er
 // every rank if any value is NaN or Inf or the sum exceeds float32; the group stays usable. own is only read; sum, which has its shape and
 // is none of it, is overwritten, and after an error holds nothing of use.
 func (g *Group) SumInto(ctx context.Context, sum *tensor.Dense, own []*tensor.Dense) error {
-	return g.sum(ctx, sum, own, WireInt32)
+	return g.collect(ctx, "Sum", func() error { return g.sum(ctx, sum, own, WireInt32, nil) })
 }
 
 // SumGradients is SumInto in the format of Config.Wire. With WireInt16, a value is rounded at random to a multiple of 2^e/(2^b − 1), where
 // 2^e bounds its block and b is 15 − ⌈log₂V⌉; the error of a sum has mean 0.
 func (g *Group) SumGradients(ctx context.Context, sum *tensor.Dense, own []*tensor.Dense) error {
-	return g.sum(ctx, sum, own, g.config.Wire)
+	s, err := g.BeginSumGradients(ctx, sum, own)
+	if err != nil {
+		return err
+	}
+	return s.Wait()
 }
 
-func (g *Group) sum(ctx context.Context, sum *tensor.Dense, own []*tensor.Dense, wire Wire) error {
-	return g.collect(ctx, "Sum", func() error {
-		values, err := g.float32s(own)
-		if err != nil {
-			return err
-		}
-		if sum == nil || !sum.Shape().Eq(own[0].Shape()) || sum.Dtype() != tensor.Float32 || !rowMajor(sum) {
-			return fmt.Errorf("the sum of tensors of %v shall go into %v; expected a contiguous row-major one of their shape", own[0].Shape(), sum)
-		}
-		n := len(values[0])
-		code := &fixedPoint{own: values, sum: sum.Float32s(), exponents: g.agreedExponents(ceilBlocks(n)), bits: valueBits(g.config.VirtualRanks)}
-		if wire == WireInt16 {
-			lo, hi := g.Owned()
-			code.bits = valueBits16(g.config.VirtualRanks)
-			code.narrow = newNarrow(keyed.New(g.config.Seed).For("allreduce.round"), g.step.Load(), g.narrowSums.Add(1), lo, hi)
-		}
-		if err := g.run(ctx, g.sumStreams(code)); err != nil {
-			return err
-		}
-		if code.overflow {
-			return &sharedError{fmt.Errorf("%w: a value of some virtual rank, or the sum", task.ErrNotFinite)}
-		}
-		return nil
-	})
+// sum is the body of the collective. p is nil where all summands are complete.
+func (g *Group) sum(ctx context.Context, sum *tensor.Dense, own []*tensor.Dense, wire Wire, p *progress) error {
+	values, err := g.float32s(own)
+	if err != nil {
+		return err
+	}
+	if sum == nil || !sum.Shape().Eq(own[0].Shape()) || sum.Dtype() != tensor.Float32 || !rowMajor(sum) {
+		return fmt.Errorf("the sum of tensors of %v shall go into %v; expected a contiguous row-major one of their shape", own[0].Shape(), sum)
+	}
+	n := len(values[0])
+	code := &fixedPoint{own: values, sum: sum.Float32s(), exponents: g.agreedExponents(ceilBlocks(n)), bits: valueBits(g.config.VirtualRanks), progress: p}
+	if wire == WireInt16 {
+		lo, hi := g.Owned()
+		code.bits = valueBits16(g.config.VirtualRanks)
+		code.narrow = newNarrow(keyed.New(g.config.Seed).For("allreduce.round"), g.step.Load(), g.narrowSums.Add(1), lo, hi)
+	}
+	if err := g.run(ctx, g.sumStreams(code)); err != nil {
+		return err
+	}
+	if code.overflow {
+		return &sharedError{fmt.Errorf("%w: a value of some virtual rank, or the sum", task.ErrNotFinite)}
+	}
+	return nil
 }
 
 // sumStreams cuts a sum into buckets of two streams each: exponents, then data. The exponents of the next bucket go out before a
 // bucket's data, so that their way around the ring costs no waiting.
 func (g *Group) sumStreams(code *fixedPoint) []*stream {
-	blocks := len(code.exponents)
-	size := g.config.BucketElements / Block
+	cuts := g.buckets(code)
 	var streams, data []*stream
-	for lo := 0; lo < blocks; lo += size {
-		exponents := g.exponentStream(code, lo, min(lo+size, blocks))
+	for i := len(cuts) - 1; i > 0; i-- {
+		exponents := g.exponentStream(code, cuts[i-1], cuts[i])
 		streams = append(streams, exponents)
 		if len(data) > 0 {
 			streams = append(streams, data[len(data)-1])
@@ -82,9 +84,29 @@ func (g *Group) sumStreams(code *fixedPoint) []*stream {
 	return streams
 }
 
+// buckets are where a sum's blocks are cut. Backward finishes gradients from their end to their start, so the last bucket is the first to go, and
+// the step waits for what goes last: the first buckets are smaller, each as large as all before it together, from one frame for
+// each rank on.
+func (g *Group) buckets(code *fixedPoint) []int {
+	blocks, most, unit := len(code.exponents), g.config.BucketElements/Block, 4
+	if code.narrow != nil {
+		unit = 2
+	}
+	cuts := []int{0}
+	for at := g.config.World * (g.config.FrameBytes / unit / Block); at < min(most, blocks); at *= 2 {
+		cuts = append(cuts, at)
+	}
+	for at := most; at < blocks; at += most {
+		cuts = append(cuts, at)
+	}
+	return append(cuts, blocks)
+}
+
+// exponentStream agrees on the exponents of blocks [lo, hi), once this rank's summands are final there. The data of the bucket follow, when
+// every rank's have been.
 func (g *Group) exponentStream(code *fixedPoint, lo, hi int) *stream {
 	return &stream{
-		op: opExponents, unit: 1, align: 1, starts: g.even(lo, hi), reduce: true, gather: true,
+		op: opExponents, unit: 1, align: 1, starts: g.even(lo, hi), reduce: true, gather: true, own: code.progress, from: lo * Block,
 		load:  func(p []byte, lo, _ int) { code.blockExponents(p, lo) },
 		add:   func(p []byte, lo, _ int) { code.mergeExponents(p, lo) },
 		store: func(p []byte, lo, _ int) { code.agree(p, lo) },
