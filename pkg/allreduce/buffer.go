@@ -5,7 +5,7 @@ import "sync"
 const (
 	// leadBytes is the room before a frame, in which a lane writes what its protocol wants said first: one write sends both. With the header
 	// it is a multiple of 64, so that payloads begin on a cache line.
-	leadBytes = 112
+	leadBytes = 104
 	// tailBytes is the room behind a frame. A read may run into what follows the frame on the connection.
 	tailBytes = 192
 )

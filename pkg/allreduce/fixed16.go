@@ -78,11 +78,8 @@ func (c *fixedPoint) add16(q []int16, lo int) {
 // result16 is result with 16 bits.
 func (c *fixedPoint) result16(q []int16, lo int) {
 	c.eachBlock16(q, lo, func(q []int16, lo int, e byte) {
-		x := c.sum[lo : lo+len(q)]
-		simd.DecodeFixed16(x, q, unit16(e, c.bits))
-		if e >= notFinite-6 && maxExponent(x) == notFinite {
-			c.overflow = true
-		}
+		simd.DecodeFixed16(c.sum[lo:lo+len(q)], q, unit16(e, c.bits))
+		c.check(e, lo/Block)
 	})
 }
 

@@ -114,16 +114,28 @@ func (c *fixedPoint) add(q []int32, lo int) {
 	})
 }
 
-// result decodes the complete sums of elements [lo, lo+len(q)).
-func (c *fixedPoint) result(q []int32, lo int) {
-	c.eachBlock(q, lo, func(q []int32, lo int, e byte) {
-		x := c.sum[lo : lo+len(q)]
-		simd.DecodeFixed(x, q, pow2(exponent2(e)-c.bits))
-		// A sum of large values may exceed float32; below this exponent no sum of 64 can.
-		if e >= notFinite-6 && maxExponent(x) == notFinite {
-			c.overflow = true
-		}
+// decode turns the complete sums of the elements from lo on into the floats that they are, in place.
+func (c *fixedPoint) decode(p []byte, lo int) {
+	c.eachBlock(int32s(p), lo, func(q []int32, lo int, e byte) {
+		simd.DecodeFixed(float32s(q), q, pow2(exponent2(e)-c.bits))
 	})
+}
+
+// result takes decoded sums.
+func (c *fixedPoint) result(p []byte, lo int) {
+	copy(bytesOf(c.sum[lo:]), p)
+	blocks := c.exponents[lo/Block : ceilBlocks(lo+len(p)/4)]
+	for i, e := range blocks {
+		c.check(e, lo/Block+i)
+	}
+}
+
+// check notes a sum of large values that exceeds float32: below this exponent no sum of 64 can.
+func (c *fixedPoint) check(exponent byte, block int) {
+	if exponent >= notFinite-6 {
+		from, to := c.span(block)
+		c.overflow = c.overflow || maxExponent(c.sum[from:to]) == notFinite
+	}
 }
 
 func (c *fixedPoint) eachBlock(q []int32, lo int, f func(q []int32, lo int, exponent byte)) {

@@ -53,7 +53,8 @@ func TestCodeAgainstDefinition(t *testing.T) {
 			t.Fatalf("add: %d, want %d", q[0], int32(2*want))
 		}
 		q[0] = int32(want)
-		code.result(q, 0)
+		code.decode(bytesOf(q), 0)
+		code.result(bytesOf(q), 0)
 		if sum := float32(math.Ldexp(float64(want), e-bits)); code.sum[0] != sum || code.overflow != math.IsInf(float64(sum), 0) {
 			t.Fatalf("result: %g (overflow %t), want %g", code.sum[0], code.overflow, sum)
 		}

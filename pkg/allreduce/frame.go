@@ -4,13 +4,15 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+
+	"github.com/minio/crc64nvme"
 )
 
 // headerBytes is a multiple of 8, so that payloads are aligned for the arithmetic that is done on them in place.
-const headerBytes = 80
+const headerBytes = 88
 
 // magic ends in the version of the frame format.
-const magic = 0x32_52_4c_53 // "SLR2"
+const magic = 0x33_52_4c_53 // "SLR3"
 
 type kind uint8
 
@@ -34,7 +36,7 @@ const (
 )
 
 // header precedes every payload. On the wire: magic, kind, op, flags, job, generation, step, seq, offset, total, collective, stream,
-// from, segment, length of the payload, CRC-32C of the payload, CRC-32C of all before it; little-endian.
+// from, segment, length of the payload, CRC-64/NVME of the payload, four zeros, CRC-32C of all before it; little-endian.
 type header struct {
 	kind                  kind
 	op                    op
@@ -44,7 +46,7 @@ type header struct {
 	offset, total         uint64 // of the payload in its stream, in units; units in the stream
 	collective, stream    uint32
 	from, segment         uint16
-	sum                   uint32 // CRC-32C of the payload
+	sum                   uint64 // CRC-64/NVME of the payload
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -70,8 +72,9 @@ func (h *header) seal(buf []byte) {
 	binary.LittleEndian.PutUint16(buf[64:], h.from)
 	binary.LittleEndian.PutUint16(buf[66:], h.segment)
 	binary.LittleEndian.PutUint32(buf[68:], uint32(len(buf)-headerBytes))
-	binary.LittleEndian.PutUint32(buf[72:], h.sum)
-	binary.LittleEndian.PutUint32(buf[76:], checksum(buf[:76]))
+	binary.LittleEndian.PutUint64(buf[72:], h.sum)
+	binary.LittleEndian.PutUint32(buf[80:], 0)
+	binary.LittleEndian.PutUint32(buf[headerBytes-4:], headerSum(buf))
 }
 
 // parse reads and checks a received frame.
@@ -79,8 +82,7 @@ func parse(buf []byte) (header, error) {
 	if len(buf) < headerBytes || binary.LittleEndian.Uint32(buf) != magic {
 		return header{}, errMalformed
 	}
-	if binary.LittleEndian.Uint32(buf[76:]) != checksum(buf[:76]) || payloadBytes(buf) != len(buf)-headerBytes ||
-		binary.LittleEndian.Uint32(buf[72:]) != checksum(buf[headerBytes:]) {
+	if !isFrame(buf) || payloadBytes(buf) != len(buf)-headerBytes || binary.LittleEndian.Uint64(buf[72:]) != checksum(buf[headerBytes:]) {
 		return header{}, errCorrupt
 	}
 	return header{
@@ -97,11 +99,15 @@ func parse(buf []byte) (header, error) {
 		stream:     binary.LittleEndian.Uint32(buf[60:]),
 		from:       binary.LittleEndian.Uint16(buf[64:]),
 		segment:    binary.LittleEndian.Uint16(buf[66:]),
-		sum:        binary.LittleEndian.Uint32(buf[72:]),
+		sum:        binary.LittleEndian.Uint64(buf[72:]),
 	}, nil
 }
 
-func checksum(p []byte) uint32 { return crc32.Checksum(p, castagnoli) }
+// checksum is that of a payload: see docs/decisions/0241-crc64-over-payloads.md.
+func checksum(p []byte) uint64 { return crc64nvme.Checksum(p) }
+
+// headerSum is the checksum of a header.
+func headerSum(buf []byte) uint32 { return crc32.Checksum(buf[:headerBytes-4], castagnoli) }
 
 // payloadBytes is the length of the payload that a header tells.
 func payloadBytes(buf []byte) int { return int(binary.LittleEndian.Uint32(buf[68:])) }
@@ -118,5 +124,5 @@ func (f *frame) payload() []byte { return f.buffer.frame()[headerBytes:] }
 
 // isFrame says whether buf begins with a whole header.
 func isFrame(buf []byte) bool {
-	return binary.LittleEndian.Uint32(buf) == magic && binary.LittleEndian.Uint32(buf[76:]) == checksum(buf[:76])
+	return binary.LittleEndian.Uint32(buf) == magic && binary.LittleEndian.Uint32(buf[headerBytes-4:]) == headerSum(buf)
 }

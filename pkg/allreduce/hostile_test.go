@@ -22,7 +22,7 @@ func TestAnnouncedFramesAreBounded(t *testing.T) {
 	h := header{kind: kindData}
 	h.seal(large)
 	binary.LittleEndian.PutUint32(large[68:], 0xffffffff)
-	binary.LittleEndian.PutUint32(large[76:], checksum(large[:76]))
+	binary.LittleEndian.PutUint32(large[headerBytes-4:], headerSum(large))
 	for text, in := range map[string]func(net.Conn) inlet{
 		string(large): func(c net.Conn) inlet { return &directInlet{Conn: c, reader: reader{conn: c}} },
 		"MSG ring.1.1.0 1 9223372036854775807\r\n": func(c net.Conn) inlet { return &natsInlet{c, &reader{conn: c}} },

@@ -314,6 +314,11 @@ func int32s(p []byte) []int32 {
 	return unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(p))), len(p)/4)
 }
 
+// float32s views integers as floats of the same bits.
+func float32s(q []int32) []float32 {
+	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(q))), len(q))
+}
+
 // int16s is int32s for integers of half the width.
 func int16s(p []byte) []int16 {
 	return unsafe.Slice((*int16)(unsafe.Pointer(unsafe.SliceData(p))), len(p)/2)

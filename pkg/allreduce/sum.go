@@ -126,11 +126,24 @@ func (g *Group) dataStream(code *fixedPoint, exponents *stream) *stream {
 			store: func(p []byte, lo, _ int) { code.result16(int16s(p), lo) },
 		}
 	}
+	// Whoever completes a segment turns it into floats, once for all ranks. In a ring of one that is whoever begins it.
+	first, last := starts[g.config.Rank], starts[g.config.Rank+1]
+	decode := func(p []byte, lo int) {
+		if first <= lo && lo < last {
+			code.decode(p, lo)
+		}
+	}
 	return &stream{
 		op: opSum, unit: 4, align: Block, starts: starts, reduce: true, gather: true, after: exponents,
-		load:  func(p []byte, lo, _ int) { code.set(int32s(p), lo) },
-		add:   func(p []byte, lo, _ int) { code.add(int32s(p), lo) },
-		store: func(p []byte, lo, _ int) { code.result(int32s(p), lo) },
+		load: func(p []byte, lo, _ int) {
+			code.set(int32s(p), lo)
+			decode(p, lo)
+		},
+		add: func(p []byte, lo, _ int) {
+			code.add(int32s(p), lo)
+			decode(p, lo)
+		},
+		store: func(p []byte, lo, _ int) { code.result(p, lo) },
 	}
 }
 

@@ -26,7 +26,7 @@ func AddFixed(q []int32, x []float32, scale float64) {
 	addFixed(q, x[:len(q)], half, rest)
 }
 
-// DecodeFixed writes q[i]·unit to x, rounded once, over all of x. unit is a power of two.
+// DecodeFixed writes q[i]·unit to x, rounded once, over all of x. unit is a power of two. Both may lie in the same place.
 func DecodeFixed(x []float32, q []int32, unit float64) {
 	if len(q) < len(x) {
 		panic(fmt.Sprintf("simd: DecodeFixed: q has %d elements, the operation covers %d", len(q), len(x)))

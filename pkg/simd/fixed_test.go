@@ -3,7 +3,9 @@ package simd
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
+	"unsafe"
 )
 
 func TestFixedPointRoundsTiesToEven(t *testing.T) {
@@ -52,6 +54,11 @@ func TestFixedPointAgainstDefinition(t *testing.T) {
 						if want := float32(float64(v) * unit); y[i] != want {
 							t.Fatalf("%d·%g of %d is %g, want %g", v, unit, n, y[i], want)
 						}
+					}
+					inPlace := slices.Clone(sum)
+					z := unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(inPlace))), n)
+					if DecodeFixed(z, inPlace, unit); !slices.Equal(z, y) {
+						t.Fatalf("%d decoded in place: %v, want %v", n, z, y)
 					}
 				}
 			})
