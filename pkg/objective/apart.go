@@ -69,9 +69,9 @@ func (p *ApartPart) begin(q *panel) {
 	}
 }
 
-func (p *ApartPart) visit(q *panel, t tile) {
+func (p *ApartPart) visit(q *panel, t *tile) {
 	d, rows, before := p.keys.D, p.rows(q), q.top
-	simd.PanelMax(q.top[:], t.scores, t.rows)
+	t.raise(&q.top)
 	powers, count := p.form.powers()
 	for f, power := range powers[:count] {
 		for c := range q.n {

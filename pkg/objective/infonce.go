@@ -51,7 +51,7 @@ func (p *BankPart) rows(q *panel) []float32 {
 	return p.O[q.first*d : (q.first+q.n)*d]
 }
 
-func (p *BankPart) visit(q *panel, t tile) {
+func (p *BankPart) visit(q *panel, t *tile) {
 	o := p.rows(q)
 	d := len(o) / q.n
 	q.raise(t, func(c int, shrink float32) {

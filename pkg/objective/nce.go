@@ -71,7 +71,7 @@ func (p *NCEPart) rows(q *panel) []float32 {
 	return p.O[q.first*d : (q.first+q.n)*d]
 }
 
-func (p *NCEPart) visit(q *panel, t tile) {
+func (p *NCEPart) visit(q *panel, t *tile) {
 	for i := range t.scores {
 		t.scores[i] -= p.shift
 	}

@@ -51,11 +51,11 @@ var sumPasses = sync.Pool{New: func() any { return new(sumPass) }}
 
 func (s *sumPass) begin(p *panel) { p.restart() }
 
-func (s *sumPass) visit(p *panel, t tile) {
+func (s *sumPass) visit(p *panel, t *tile) {
 	s.x.hide(p, t, s.lo, minusInfinity)
 	powers, count := s.x.powers()
 	before := p.top
-	simd.PanelMax(p.top[:], t.scores, t.rows)
+	t.raise(&p.top)
 	for f, power := range powers[:count] {
 		p.addPower(f, power, &before, t)
 	}
@@ -84,11 +84,11 @@ func (x *Negatives) powers() (powers [Figures]float32, count int) {
 func (x *Negatives) negatives() int { return x.rows() - 2 }
 
 // hide overwrites what the queries have in a tile for themselves and their positives; lo is the first query's row.
-func (x *Negatives) hide(p *panel, t tile, lo int, value float32) {
+func (x *Negatives) hide(p *panel, t *tile, lo int, value float32) {
 	x.hideOwn(p, t, lo, value)
 	for c := range p.n {
 		if positive := x.positive(lo + p.first + c); t.has(positive) {
-			t.scores[t.index(positive, c)] = value
+			t.hide(positive, c, value)
 		}
 	}
 }
@@ -191,7 +191,7 @@ func (g *negativePass) begin(p *panel) {
 	}
 }
 
-func (g *negativePass) visit(p *panel, t tile) {
+func (g *negativePass) visit(p *panel, t *tile) {
 	powers, count := g.x.powers()
 	w := t.scores
 	for f := count - 1; f >= 0; f-- { // the scores themselves last

@@ -71,7 +71,7 @@ var lsePasses = sync.Pool{New: func() any { return new(lsePass) }}
 
 func (l *lsePass) begin(p *panel) { p.restart() }
 
-func (l *lsePass) visit(p *panel, t tile) {
+func (l *lsePass) visit(p *panel, t *tile) {
 	l.x.hideOwn(p, t, l.lo, minusInfinity)
 	p.raise(t, func(c int, shrink float32) { p.totals[0][c] *= float64(shrink) })
 	p.addExp(0, t.scores, t.rows)
@@ -84,13 +84,13 @@ func (l *lsePass) end(p *panel) {
 }
 
 // hideOwn overwrites what the queries have in a tile for themselves; lo is the first query's row.
-func (x *NTXent) hideOwn(p *panel, t tile, lo int, value float32) {
+func (x *NTXent) hideOwn(p *panel, t *tile, lo int, value float32) {
 	if x.CrossView {
 		return
 	}
 	for c := range p.n {
 		if own := lo + p.first + c; t.has(own) {
-			t.scores[t.index(own, c)] = value
+			t.hide(own, c, value)
 		}
 	}
 }
@@ -136,7 +136,7 @@ func (g *pullPass) begin(p *panel) {
 	copy(p.shifts[0][:p.n], g.lse[g.lo+p.first:])
 }
 
-func (g *pullPass) visit(p *panel, t tile) {
+func (g *pullPass) visit(p *panel, t *tile) {
 	from, _ := g.x.others(g.lo)
 	simd.PanelPull(t.scores, p.shifts[0][:], g.lse[from+t.at:from+t.at+t.rows], t.rows)
 	g.x.hideOwn(p, t, g.lo, 0)

@@ -123,7 +123,7 @@ func (s *sigmoidPass) rows(p *panel) []float32 {
 }
 
 // visit turns e^t·a·b into σ(x), less 1 for the pair that belongs together: the derivative of the pair's loss by x.
-func (s *sigmoidPass) visit(p *panel, t tile) {
+func (s *sigmoidPass) visit(p *panel, t *tile) {
 	for i, v := range t.scores {
 		t.spare[i] = min(v+s.x.Bias, certain)
 	}

@@ -41,17 +41,35 @@ func (k Drawn) Len() int {
 
 // tile is some of the vectors and their scores against a panel of queries.
 type tile struct {
-	at, rows int       // place of the first vector, and their number
-	keys     []float32 // (rows, d)
-	scores   []float32 // (rows, simd.Panel), may be overwritten
-	spare    []float32 // as large, of unspecified content
+	at, rows int                 // place of the first vector, and their number
+	keys     []float32           // (rows, d)
+	scores   []float32           // (rows, simd.Panel), may be overwritten
+	spare    []float32           // as large, of unspecified content
+	largest  [simd.Panel]float32 // of each query's scores, unless some are hidden
+	hidden   bool
 }
 
-// index is where the scores have query c of the panel and the vector at a place.
-func (t tile) index(place, c int) int { return (place-t.at)*simd.Panel + c }
+// hide overwrites the score of query c of the panel and the vector at a place.
+func (t *tile) hide(place, c int, value float32) {
+	t.scores[(place-t.at)*simd.Panel+c] = value
+	t.hidden = true
+}
+
+// raise moves maxima of the panel's queries over the scores.
+func (t *tile) raise(top *[simd.Panel]float32) {
+	if t.hidden {
+		simd.PanelMax(top[:], t.scores, t.rows)
+		return
+	}
+	for c, largest := range t.largest {
+		if largest > top[c] {
+			top[c] = largest
+		}
+	}
+}
 
 // has tells whether the vector at a place is in the tile.
-func (t tile) has(place int) bool { return place >= t.at && place < t.at+t.rows }
+func (t *tile) has(place int) bool { return place >= t.at && place < t.at+t.rows }
 
 // panel is up to simd.Panel queries on their way over the tiles, with what a pass keeps of them.
 type panel struct {
@@ -66,7 +84,7 @@ type panel struct {
 // A pass is what is done with the scores of queries against vectors. Calls for different panels may run at the same time.
 type pass interface {
 	begin(p *panel)
-	visit(p *panel, t tile)
+	visit(p *panel, t *tile)
 	end(p *panel)
 }
 
@@ -117,15 +135,19 @@ func (s *sweeper) run(b int) {
 		simd.PackPanel(p.packed, s.q[first*d:], p.n, d, s.scale)
 		s.pass.begin(p)
 	}
+	t := &w.tile
 	for at, n := 0, s.keys.Len(); at < n; at += tileKeys {
 		rows := min(tileKeys, n-at)
-		t := tile{at: at, rows: rows, keys: s.keys.tile(at, rows, w), scores: w.scores[:rows*simd.Panel], spare: w.spare[:rows*simd.Panel]}
+		t.at, t.rows, t.keys, t.scores, t.spare = at, rows, s.keys.tile(at, rows, w), w.scores[:rows*simd.Panel], w.spare[:rows*simd.Panel]
+		next := s.keys.next(at + rows)
 		for i := range panels {
-			simd.PanelScores(t.scores, t.keys, panels[i].packed, rows, d)
+			simd.PanelScores(t.scores, t.largest[:], t.keys, panels[i].packed, rows, d, part(next, i, len(panels)))
+			t.hidden = false
 			s.keys.hide(&panels[i], t)
 			s.pass.visit(&panels[i], t)
 		}
 	}
+	t.keys = nil
 	for i := range panels {
 		s.pass.end(&panels[i])
 	}
@@ -133,9 +155,10 @@ func (s *sweeper) run(b int) {
 
 // workspace is what one block needs.
 type workspace struct {
-	packed, copied []float32
-	scores, spare  [tileKeys * simd.Panel]float32
+	scores, spare  [tileKeys * simd.Panel]float32 // first, so that their rows begin where lines of the caches do
 	panels         [blockPanels]panel
+	packed, copied []float32
+	tile           tile
 }
 
 var workspaces = sync.Pool{New: func() any { return new(workspace) }}
@@ -160,8 +183,19 @@ func (k Drawn) tile(at, rows int, w *workspace) []float32 {
 	return w.copied[:rows*k.D]
 }
 
+// next are the vectors of the tile from a place on as they lie in memory, nil where they do not lie side by side.
+func (k Drawn) next(at int) []float32 {
+	if k.Picked != nil {
+		return nil
+	}
+	return k.Rows[at*k.D : min(at+tileKeys, k.Len())*k.D]
+}
+
+// part i of so many of x.
+func part(x []float32, i, parts int) []float32 { return x[len(x)*i/parts : len(x)*(i+1)/parts] }
+
 // hide makes the scores of hidden pairs −∞.
-func (k Drawn) hide(p *panel, t tile) {
+func (k Drawn) hide(p *panel, t *tile) {
 	if len(k.Hidden) == 0 {
 		return
 	}
@@ -171,7 +205,7 @@ func (k Drawn) hide(p *panel, t tile) {
 			break
 		}
 		if c := int(h.Query) - p.first; c >= 0 && c < p.n {
-			t.scores[t.index(int(h.Place), c)] = minusInfinity
+			t.hide(int(h.Place), c, minusInfinity)
 		}
 	}
 }
@@ -180,9 +214,9 @@ var minusInfinity = float32(math.Inf(-1))
 
 // raise moves the maxima of a panel's queries over a tile. Where one grows, shrink is told what was summed against the old one has to be
 // multiplied with. shifts[0] is then what to subtract from the scores: the maximum, or 0 where nothing but hidden pairs came so far.
-func (p *panel) raise(t tile, shrink func(c int, by float32)) {
+func (p *panel) raise(t *tile, shrink func(c int, by float32)) {
 	before := p.top
-	simd.PanelMax(p.top[:], t.scores, t.rows)
+	t.raise(&p.top)
 	for c, top := range p.top {
 		p.shifts[0][c] = top
 		switch {
@@ -212,7 +246,7 @@ func (p *panel) addExp(total int, scores []float32, rows int) {
 
 // addPower adds the sums of e^{power·scores} to a total that is kept relative to e^{power·top}; before are the maxima before this tile.
 // The scores stay, the spare tile is overwritten.
-func (p *panel) addPower(total int, power float32, before *[simd.Panel]float32, t tile) {
+func (p *panel) addPower(total int, power float32, before *[simd.Panel]float32, t *tile) {
 	for c, top := range p.top {
 		p.shifts[0][c] = power * top
 		switch {

@@ -25,7 +25,7 @@ func TestKernelsDoNotAllocate(t *testing.T) {
 		},
 		"panel": func() {
 			PackPanel(out, a, 32, 64, 2)
-			PanelScores(out[2048:], a, out, 64, 64)
+			PanelScores(out[2048:], y, a, out, 64, 64, a)
 			PanelExp(out[2048:], a, out, 64)
 			PanelSum(out, a, a, 32, 64, 64)
 		},

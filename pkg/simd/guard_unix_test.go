@@ -304,7 +304,7 @@ func TestGuardPanels(t *testing.T) {
 			n, rows, d := size[0], size[1], size[2]
 			q, keys, panel, scores, sums := g.floats(n*d, 1), g.floats(rows*d, 2), g.floats(Panel*d, 3), g.floats(rows*Panel, 4), g.floats(n*d, 5)
 			PackPanel(panel, q, n, d, 2)
-			PanelScores(scores, keys, panel, rows, d)
+			PanelScores(scores, g.floats(Panel, 9), keys, panel, rows, d, g.floats(rows*d, 10))
 			PanelSum(sums, scores, keys, n, rows, d)
 			top := g.floats(Panel, 6)
 			PanelMax(top, scores, rows)

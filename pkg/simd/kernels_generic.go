@@ -75,6 +75,10 @@ func affine2(dst, x, y, a, b, c []float32, rows, cols int) {
 func strideTiles(rows, cols int, c []float32, ldc int, a []float32, rowStep, depthStep int, b []float32, ldb, depth int, add bool) {
 	strideTilePortable(rows, cols, c, ldc, a, rowStep, depthStep, b, ldb, depth, add)
 }
+func panelScores(scores, largest, keys []float32, d int, panel []float32, rows, depth int, add bool, _ []float32) {
+	strideTiles(rows, Panel, scores, Panel, keys, d, 1, panel, Panel, depth, add)
+	panelMax(largest, scores, rows)
+}
 func panelMax(top, x []float32, rows int)          { panelMaxPortable(top, x, rows) }
 func panelExp(x, shift, sums []float32, rows int)  { panelExpPortable(x, shift, sums, rows) }
 func panelPull(x, column, row []float32, rows int) { panelPullPortable(x, column, row, rows) }

@@ -1,6 +1,9 @@
 package simd
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // Panel is the number of queries that are contrasted with keys together: their scores lie in the columns of a tile, a row for each key. So
 // keys are read as they lie in memory, and what is done for each query (its maximum, its sum) needs no sum across a register.
@@ -21,20 +24,33 @@ func PackPanel(panel, q []float32, n, d int, alpha float32) {
 	scale(panel, alpha)
 }
 
-// PanelScores writes the products of rows keys (rows, d) with the queries of a panel (d, 32) to scores (rows, 32). The inner sum is cut in
-// runs of 256 elements: each run is one chain of multiply-adds in order, and the runs are added in order.
-func PanelScores(scores, keys, panel []float32, rows, d int) {
+// PanelScores writes the products of rows keys (rows, d) with the queries of a panel (d, 32) to scores (rows, 32), and the largest in each column,
+// as [PanelMax] finds it from −∞, to largest (32). The inner sum is cut in runs of 256 elements: each run is one chain of multiply-adds in
+// order, and the runs are added in order. Memory ahead will be needed next: the caches are asked for it meanwhile, if the path does that.
+func PanelScores(scores, largest, keys, panel []float32, rows, d int, ahead []float32) {
 	wantLen("PanelScores", "scores", scores, rows*Panel)
+	wantLen("PanelScores", "largest", largest, Panel)
 	wantLen("PanelScores", "keys", keys, rows*d)
 	wantLen("PanelScores", "panel", panel, d*Panel)
+	least(largest[:Panel])
 	if rows == 0 {
 		return
 	}
 	if d == 0 {
 		clear(scores[:rows*Panel])
+		panelMax(largest, scores, rows)
 	}
 	for p := 0; p < d; p += panelDepth {
-		strideTiles(rows, Panel, scores, Panel, keys[p:], d, 1, panel[p*Panel:], Panel, min(panelDepth, d-p), p > 0)
+		end := min(p+panelDepth, d)
+		least(largest[:Panel]) // those of the last run are the scores'
+		panelScores(scores, largest, keys[p:], d, panel[p*Panel:], rows, end-p, p > 0, ahead[len(ahead)*p/d:len(ahead)*end/d])
+	}
+}
+
+// least sets maxima to what is below all numbers.
+func least(top []float32) {
+	for c := range top {
+		top[c] = float32(math.Inf(-1))
 	}
 }
 

@@ -28,3 +28,8 @@ func panelExpAVX512(x *float32, shift *float32, sum *float32, ld int, rows int)
 //
 //go:noescape
 func panelPullAVX512(x *float32, column *float32, row *float32, ld int, rows int)
+
+// scoreBlocksAVX512 is panelScores for blocks of 8 keys, blocks and depth ≥ 1. With each element of depth it asks for the line of memory ahead, which it then moves by aheadStep bytes.
+//
+//go:noescape
+func scoreBlocksAVX512(scores *float32, largest *float32, keys *float32, d int, panel *float32, blocks int, depth int, add bool, ahead *float32, aheadStep int)

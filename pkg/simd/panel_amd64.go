@@ -27,6 +27,27 @@ func strideTiles(rows, cols int, c []float32, ldc int, a []float32, rowStep, dep
 	}
 }
 
+// scoreRows is the number of keys in a block of scoreBlocksAVX512.
+const scoreRows = 8
+
+// panelScores is one run of PanelScores, elements [0, depth) of keys d apart, which raises the maxima.
+func panelScores(scores, largest, keys []float32, d int, panel []float32, rows, depth int, add bool, ahead []float32) {
+	done := 0
+	if blocks := rows / scoreRows; wide() && blocks > 0 {
+		next, step := at(keys), 0
+		if len(ahead) > 0 {
+			next, step = at(ahead), 4*len(ahead)/(blocks*depth)
+		}
+		scoreBlocksAVX512(at(scores), at(largest), at(keys), d, at(panel), blocks, depth, add, next, step)
+		done = blocks * scoreRows
+	}
+	if done < rows {
+		scores, keys, rows = scores[done*Panel:], keys[done*d:], rows-done
+		strideTiles(rows, Panel, scores, Panel, keys, d, 1, panel, Panel, depth, add)
+		panelMax(largest, scores, rows)
+	}
+}
+
 // panelStep is the number of columns that a kernel treats at a time.
 func panelStep() int {
 	if wide() {

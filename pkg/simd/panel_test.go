@@ -17,7 +17,14 @@ func TestPanelProductsAgainstFloat64(t *testing.T) {
 			q, keys, panel := random(n*d, 1), random(rows*d, 2), random(Panel*d, 3)
 			scores, sums := random(rows*Panel, 4), random(n*d, 5)
 			PackPanel(panel, q, n, d, 0.5)
-			PanelScores(scores, keys, panel, rows, d)
+			largest, top := make([]float32, Panel), make([]float32, Panel)
+			PanelScores(scores, largest, keys, panel, rows, d, nil)
+			least(top)
+			PanelMax(top, scores, rows)
+			wantSame(t, largest, top)
+			again := make([]float32, rows*Panel)
+			PanelScores(again, largest, keys, panel, rows, d, keys)
+			wantSame(t, again, scores)
 			want := make([]float64, rows*Panel)
 			for j := range rows {
 				for i := range n {
@@ -103,7 +110,7 @@ func panelDigest(add func(...float32)) {
 		panel, scores, sums, top := make([]float32, Panel*d), make([]float32, rows*Panel), plain(n*d, 1), plain(Panel, 2)
 		keys := plain(rows*d, 3)
 		PackPanel(panel, plain(n*d, 4), n, d, 3)
-		PanelScores(scores, keys, panel, rows, d)
+		PanelScores(scores, make([]float32, Panel), keys, panel, rows, d, nil)
 		pull := append([]float32(nil), scores...)
 		PanelPull(pull, top, plain(rows, 5), rows)
 		PanelMax(top, scores, rows)
@@ -131,8 +138,9 @@ func TestProfileNamesTheArithmeticOfPanels(t *testing.T) {
 func BenchmarkPanel(b *testing.B) {
 	const rows, d = 256, 128
 	keys, panel, weights, sums := random(rows*d, 1), random(d*Panel, 2), random(rows*Panel, 3), random(Panel*d, 4)
+	largest := make([]float32, Panel)
 	for name, f := range map[string]func(){
-		"Scores": func() { PanelScores(weights, keys, panel, rows, d) },
+		"Scores": func() { PanelScores(weights, largest, keys, panel, rows, d, keys) },
 		"Sum":    func() { PanelSum(sums, weights, keys, Panel, rows, d) },
 	} {
 		b.Run(name, func(b *testing.B) {

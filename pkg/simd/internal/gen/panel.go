@@ -75,6 +75,72 @@ func panelWideKernels() {
 		},
 		exp: numbers.load,
 	}.write()
+	scoreBlocks()
+}
+
+// scoreRows is the number of keys in a block of scoreBlocks.
+const scoreRows = 8
+
+// scoreBlocks writes the kernel of panelScores: a block's sums are in registers, and the columns' maxima are taken from there.
+func scoreBlocks() {
+	TEXT("scoreBlocksAVX512", attr.NOSPLIT, "func(scores *float32, largest *float32, keys *float32, d int, panel *float32, blocks int, depth int, add bool, ahead *float32, aheadStep int)")
+	Doc(fmt.Sprintf("scoreBlocksAVX512 is panelScores for blocks of %d keys, blocks and depth ≥ 1. With each element of depth it asks for the line of memory ahead, which it then moves by aheadStep bytes.", scoreRows))
+	Pragma("noescape")
+
+	scores, largest, keys, panel := pointer("scores"), pointer("largest"), pointer("keys"), pointer("panel")
+	blocks, d := integer("blocks"), bytesOf("d")
+	ahead, aheadStep := pointer("ahead"), integer("aheadStep")
+	set := newRowSet(scoreRows, d)
+	top := [2]VecVirtual{ZMM(), ZMM()}
+	for h, v := range top {
+		VMOVUPS(largest.Offset(wideVector*h), v)
+	}
+
+	Label("block")
+	acc := wideZeroed(2 * scoreRows)
+	MOVQ(keys.Base, set.bases[0])
+	set.start()
+	left, right := integer("depth"), Mem{Base: GP64()}
+	MOVQ(panel.Base, right.Base)
+	Label("deeper")
+	b := [2]VecVirtual{ZMM(), ZMM()}
+	for h, v := range b {
+		VMOVUPS(right.Offset(wideVector*h), v)
+	}
+	for r := range scoreRows {
+		a := ZMM()
+		VBROADCASTSS(set.at(r, 0), a)
+		VFMADD231PS(b[0], a, acc[2*r])
+		VFMADD231PS(b[1], a, acc[2*r+1])
+	}
+	PREFETCHT1(ahead)
+	ADDQ(aheadStep, ahead.Base)
+	set.advance(floatBytes)
+	ADDQ(U32(2*wideVector), right.Base)
+	DECQ(left)
+	JNZ(LabelRef("deeper"))
+
+	add := GP8()
+	Load(Param("add"), add)
+	TESTB(add, add)
+	JZ(LabelRef("store"))
+	for i, v := range acc {
+		VADDPS(scores.Offset(wideVector*i), v, v)
+	}
+	Label("store")
+	for i, v := range acc {
+		VMAXPS(top[i%2], v, top[i%2]) // as in panelMax
+		VMOVUPS(v, scores.Offset(wideVector*i))
+	}
+	ADDQ(U32(2*wideVector*scoreRows), scores.Base)
+	LEAQ(Mem{Base: keys.Base, Index: d, Scale: scoreRows}, keys.Base)
+	DECQ(blocks)
+	JNZ(LabelRef("block"))
+	for h, v := range top {
+		VMOVUPS(v, largest.Offset(wideVector*h))
+	}
+	VZEROUPPER()
+	RET()
 }
 
 // wideExp is expConstants with one word a number.
