@@ -79,6 +79,9 @@ func panelScores(scores, largest, keys []float32, d int, panel []float32, rows, 
 	strideTiles(rows, Panel, scores, Panel, keys, d, 1, panel, Panel, depth, add)
 	panelMax(largest, scores, rows)
 }
+func panelSum(sums, weights, keys []float32, n, rows, cols, d int) {
+	strideTiles(n, cols, sums, d, weights, 1, Panel, keys, d, rows, true)
+}
 func panelMax(top, x []float32, rows int)          { panelMaxPortable(top, x, rows) }
 func panelExp(x, shift, sums []float32, rows int)  { panelExpPortable(x, shift, sums, rows) }
 func panelPull(x, column, row []float32, rows int) { panelPullPortable(x, column, row, rows) }

@@ -64,7 +64,7 @@ func PanelSum(sums, weights, keys []float32, n, rows, d int) {
 		return
 	}
 	for col := 0; col < d; col += Panel {
-		strideTiles(n, min(Panel, d-col), sums[col:], d, weights, 1, Panel, keys[col:], d, rows, true)
+		panelSum(sums[col:], weights, keys[col:], n, rows, min(Panel, d-col), d)
 	}
 }
 

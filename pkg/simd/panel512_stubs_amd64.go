@@ -33,3 +33,8 @@ func panelPullAVX512(x *float32, column *float32, row *float32, ld int, rows int
 //
 //go:noescape
 func scoreBlocksAVX512(scores *float32, largest *float32, keys *float32, d int, panel *float32, blocks int, depth int, add bool, ahead *float32, aheadStep int)
+
+// sumBlocksAVX512 is panelSum for blocks of 8 queries and 32 columns, blocks and rows ≥ 1.
+//
+//go:noescape
+func sumBlocksAVX512(sums *float32, d int, weights *float32, keys *float32, blocks int, rows int)

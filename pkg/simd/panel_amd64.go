@@ -27,24 +27,36 @@ func strideTiles(rows, cols int, c []float32, ldc int, a []float32, rowStep, dep
 	}
 }
 
-// scoreRows is the number of keys in a block of scoreBlocksAVX512.
-const scoreRows = 8
+// blockRows is the number of rows that scoreBlocksAVX512 and sumBlocksAVX512 treat together.
+const blockRows = 8
 
 // panelScores is one run of PanelScores, elements [0, depth) of keys d apart, which raises the maxima.
 func panelScores(scores, largest, keys []float32, d int, panel []float32, rows, depth int, add bool, ahead []float32) {
 	done := 0
-	if blocks := rows / scoreRows; wide() && blocks > 0 {
+	if blocks := rows / blockRows; wide() && blocks > 0 {
 		next, step := at(keys), 0
 		if len(ahead) > 0 {
 			next, step = at(ahead), 4*len(ahead)/(blocks*depth)
 		}
 		scoreBlocksAVX512(at(scores), at(largest), at(keys), d, at(panel), blocks, depth, add, next, step)
-		done = blocks * scoreRows
+		done = blocks * blockRows
 	}
 	if done < rows {
 		scores, keys, rows = scores[done*Panel:], keys[done*d:], rows-done
 		strideTiles(rows, Panel, scores, Panel, keys, d, 1, panel, Panel, depth, add)
 		panelMax(largest, scores, rows)
+	}
+}
+
+// panelSum is PanelSum for up to 32 columns of keys and sums, whose rows are d apart.
+func panelSum(sums, weights, keys []float32, n, rows, cols, d int) {
+	done := 0
+	if blocks := n / blockRows; wide() && cols == Panel && blocks > 0 {
+		sumBlocksAVX512(at(sums), d, at(weights), at(keys), blocks, rows)
+		done = blocks * blockRows
+	}
+	if done < n {
+		strideTiles(n-done, cols, sums[done*d:], d, weights[done:], 1, Panel, keys, d, rows, true)
 	}
 }
 
