@@ -137,6 +137,9 @@ func assignment(j *state.Job, rank int) *pb.Assignment {
 	for r := range j.Members {
 		a.Members = append(a.Members, member(j, r, state.MemberFigure{}))
 	}
+	for _, c := range j.Checkpoints {
+		a.Checkpoints = append(a.Checkpoints, c.URI)
+	}
 	a.EpochLosses = floats(j.EpochLosses[:min(len(j.EpochLosses), j.EpochsFinished(j.StartStep))])
 	for _, e := range evaluations(j.Evaluations) {
 		if e.Step <= j.StartStep {

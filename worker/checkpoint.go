@@ -158,7 +158,7 @@ func (t *trainer) prune(ctx context.Context) {
 	if !start.known {
 		return
 	}
-	complete, _, err := checkpoint.List(ctx, t.stores.checkpoints)
+	complete, ignored, err := checkpoint.List(ctx, t.stores.checkpoints)
 	if err == nil {
 		keep := t.session.job.Spec.Checkpoint.Keep
 		if first := slices.IndexFunc(complete, func(m checkpoint.Manifest) bool { return m.Step >= start.step }); first >= 0 {
@@ -166,16 +166,35 @@ func (t *trainer) prune(ctx context.Context) {
 		}
 		var deleted []uint64
 		deleted, err = checkpoint.Prune(ctx, t.stores.checkpoints, keep)
-		t.session.report.update(false, func(m *sslctlv1.HeartbeatRequest) {
-			for _, step := range deleted {
-				m.RemovedCheckpoints = append(m.RemovedCheckpoints, blob.Join(t.stores.checkpoints.URI(), checkpoint.Dir(step)))
-			}
-		})
+		found := make([]string, 0, len(complete)+len(ignored))
+		for _, m := range complete {
+			found = append(found, checkpoint.Dir(m.Step))
+		}
+		for _, i := range ignored {
+			found = append(found, i.Dir)
+		}
+		t.reportRemoved(found, deleted)
 	}
 	if err != nil {
 		// The new checkpoint stands; the next one tries again.
 		t.log.Warn("could not delete old checkpoints", zap.Error(err))
 	}
+}
+
+// reportRemoved reports the checkpoints that were deleted just now, and those known to the coordinators that were not found before: whoever deleted them ended
+// before the coordinators heard of it.
+func (t *trainer) reportRemoved(found []string, deleted []uint64) {
+	var removed []string
+	for _, step := range deleted {
+		removed = append(removed, blob.Join(t.stores.checkpoints.URI(), checkpoint.Dir(step)))
+	}
+	for _, known := range t.session.assignment.Checkpoints {
+		if !slices.Contains(found, path.Base(known)) && !slices.Contains(t.removed, known) {
+			removed = append(removed, known)
+		}
+	}
+	t.removed = append(t.removed, removed...)
+	t.session.report.update(false, func(m *sslctlv1.HeartbeatRequest) { m.RemovedCheckpoints = append(m.RemovedCheckpoints, removed...) })
 }
 
 // tidy prunes once more at the end of a session, when the last checkpoint is committed. Without coordinators the older one stays.

@@ -49,6 +49,7 @@ type trainer struct {
 	chanceLoss    float64 // of a model that tells no sample from another; 0: the task does not say
 	checkpointed  uint64  // step of the newest checkpoint known; valid with hasCheckpoint
 	hasCheckpoint bool
+	removed       []string // URIs of checkpoints that this session has reported as gone
 	rate          rate
 }
 

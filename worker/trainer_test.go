@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -142,6 +143,25 @@ func TestTheCheckpointThatIsCommittedStays(t *testing.T) {
 	tr.tidy(t.Context())
 	if got := stored(t, tr); got != "[400]" {
 		t.Errorf("at the end there are %s, want the newest one alone", got)
+	}
+}
+
+// A rank 0 that dies after it has deleted a checkpoint, and before it was heard, leaves it in the coordinators' list: its successor takes it out, once.
+func TestACheckpointThatIsGoneIsReported(t *testing.T) {
+	tr := testTrainer(t)
+	uri := func(step uint64) string { return blob.Join(tr.stores.checkpoints.URI(), checkpoint.Dir(step)) }
+	tr.session.assignment.Checkpoints = []string{uri(100), uri(200)}
+	for _, step := range []uint64{200, 300, 400} {
+		tr.Step = step
+		if err := tr.save(t.Context(), strings.Repeat("0", 64)); err != nil {
+			t.Fatal(err)
+		}
+		answer := answered(step)
+		answer.HasCheckpoint, answer.AcknowledgedCheckpointStep = true, step
+		tr.session.report.acknowledge(answer)
+	}
+	if removed := tr.session.report.snapshot().RemovedCheckpoints; !slices.Equal(removed, []string{uri(100), uri(200)}) {
+		t.Errorf("removed: %v, of %s", removed, stored(t, tr))
 	}
 }
 

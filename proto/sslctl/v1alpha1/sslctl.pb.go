@@ -2751,6 +2751,7 @@ type Assignment struct {
 	EpochLosses   []float64              `protobuf:"fixed64,13,rep,packed,name=epoch_losses,json=epochLosses,proto3" json:"epoch_losses,omitempty"` // of the epochs before start_step
 	FloorsKnown   bool                   `protobuf:"varint,14,opt,name=floors_known,json=floorsKnown,proto3" json:"floors_known,omitempty"`         // the ledger already has the untrained and raw-pixel floors
 	Evaluations   []*Evaluation          `protobuf:"bytes,15,rep,name=evaluations,proto3" json:"evaluations,omitempty"`                             // committed, up to start_step
+	Checkpoints   []string               `protobuf:"bytes,20,rep,name=checkpoints,proto3" json:"checkpoints,omitempty"`                             // URIs of the committed ones, to compare with what the store has
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2886,6 +2887,13 @@ func (x *Assignment) GetFloorsKnown() bool {
 func (x *Assignment) GetEvaluations() []*Evaluation {
 	if x != nil {
 		return x.Evaluations
+	}
+	return nil
+}
+
+func (x *Assignment) GetCheckpoints() []string {
+	if x != nil {
+		return x.Checkpoints
 	}
 	return nil
 }
@@ -4007,7 +4015,7 @@ const file_sslctl_v1alpha1_sslctl_proto_rawDesc = "" +
 	"\x0ehas_evaluation\x18\x05 \x01(\bR\rhasEvaluation\x12@\n" +
 	"\x1cacknowledged_checkpoint_step\x18\x06 \x01(\x04R\x1aacknowledgedCheckpointStep\x12%\n" +
 	"\x0ehas_checkpoint\x18\a \x01(\bR\rhasCheckpoint\x12!\n" +
-	"\fheartbeat_ms\x18\b \x01(\rR\vheartbeatMs\"\xa2\x04\n" +
+	"\fheartbeat_ms\x18\b \x01(\rR\vheartbeatMs\"\xc4\x04\n" +
 	"\n" +
 	"Assignment\x12\x17\n" +
 	"\ajob_uid\x18\x01 \x01(\tR\x06jobUid\x12\x19\n" +
@@ -4028,7 +4036,8 @@ const file_sslctl_v1alpha1_sslctl_proto_rawDesc = "" +
 	"\x0ecommitted_step\x18\f \x01(\x04R\rcommittedStep\x12!\n" +
 	"\fepoch_losses\x18\r \x03(\x01R\vepochLosses\x12!\n" +
 	"\ffloors_known\x18\x0e \x01(\bR\vfloorsKnown\x12=\n" +
-	"\vevaluations\x18\x0f \x03(\v2\x1b.sslctl.v1alpha1.EvaluationR\vevaluations\"\x13\n" +
+	"\vevaluations\x18\x0f \x03(\v2\x1b.sslctl.v1alpha1.EvaluationR\vevaluations\x12 \n" +
+	"\vcheckpoints\x18\x14 \x03(\tR\vcheckpoints\"\x13\n" +
 	"\x11GetClusterRequest\"\xd7\x02\n" +
 	"\x12GetClusterResponse\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1b\n" +
