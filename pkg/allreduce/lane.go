@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"sync"
@@ -22,7 +23,8 @@ type Lane struct {
 	Token string
 	// Host is the host that neighbours dial; the port is the server's or listener's.
 	Host string
-	// Changed, if set, is told of every neighbour whether frames to it go straight there from now on, and why not.
+	// Changed, if set, is told of every neighbour whether frames to it go straight there from now on, and why not. It is not told of a neighbour that
+	// hangs up, as each does that leaves the ring.
 	Changed func(rank int, straight bool, why error)
 }
 
@@ -70,7 +72,23 @@ type way struct {
 	in, out  bool  // frames from and to it pass
 	inTried  bool  // in has been true, or why says why not
 	outTried bool  // the neighbour has said that out works, or that it does not
-	why      error // of the last failure
+	why      error // of the last failure; nil while frames to it pass, and where the neighbour has hung up
+	told     told
+}
+
+// told is what was last told of a way.
+type told int
+
+const (
+	nothingTold told = iota
+	toldStraight
+	toldShared
+)
+
+// hungUp says whether a connection that was there ended because the neighbour closed it: its part in the ring is over, or it comes again.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, errNotAttached) ||
+		errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
 }
 
 // outlet is this rank's end that neighbours connect to.
@@ -196,7 +214,9 @@ func (t *LaneTransport) listenTo(rank int) {
 		if err == nil {
 			address = at
 			start := time.Now()
-			err = t.receiveFrom(rank, in)
+			if err = t.receiveFrom(rank, in); hungUp(err) {
+				err = nil
+			}
 			if time.Since(start) > lasting {
 				pause = firstPause
 			}
@@ -313,18 +333,25 @@ func (t *LaneTransport) left(rank int) {
 	t.note(rank, func(w *way) { w.out = false })
 }
 
-// note changes the state of a way, and tells if that changes where frames go.
+// note changes the state of a way, and tells if that changes where frames go. A neighbour that has hung up is no news, until it is known that it cannot come again.
 func (t *LaneTransport) note(rank int, change func(w *way)) {
 	t.mu.Lock()
 	w := t.ways[rank]
-	before, tried := w.out, w.inTried && w.outTried
 	change(w)
-	after, why := w.out, w.why
-	news := !t.closed && (before != after || !tried && w.inTried && w.outTried && !after)
+	now := w.told
+	switch {
+	case t.closed:
+	case w.out:
+		now, w.why = toldStraight, nil
+	case w.inTried && w.outTried && w.why != nil:
+		now = toldShared
+	}
+	news, why := now != w.told, w.why
+	w.told = now
 	t.mu.Unlock()
 	signal(t.changed)
-	if news && (after || why != nil) && t.lane.Changed != nil {
-		t.lane.Changed(rank, after, why)
+	if news && t.lane.Changed != nil {
+		t.lane.Changed(rank, now == toldStraight, why)
 	}
 }
 
@@ -373,7 +400,11 @@ func (t *LaneTransport) send(to int, b buffer) error {
 	}
 	err := t.outlet.send(to, b)
 	if err != nil {
-		t.note(to, func(w *way) { w.out, w.why = false, err })
+		t.note(to, func(w *way) {
+			if w.out = false; !hungUp(err) {
+				w.why = err
+			}
+		})
 	}
 	return err
 }

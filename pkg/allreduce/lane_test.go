@@ -252,14 +252,14 @@ func startRelay(t *testing.T, to string) *relay {
 	return r
 }
 
-// cut ends the connections there are.
-func (r *relay) cut() {
-	for {
+// cut ends the connections there are, and tells how many.
+func (r *relay) cut() (n int) {
+	for ; ; n++ {
 		select {
 		case c := <-r.conns:
 			c.Close()
 		default:
-			return
+			return n
 		}
 	}
 }
@@ -290,9 +290,7 @@ func TestCutLane(t *testing.T) {
 		t.Run(lane, func(t *testing.T) {
 			t.Parallel()
 			var relays []*relay
-			var told news
 			groups := laneRing(t, lane, 3, 3, func(rank int, l *allreduce.Lane) {
-				told.of(rank)(l)
 				if l.Server != nil {
 					relays = append(relays, startRelay(t, fmt.Sprintf("127.0.0.1:%d", l.Server.Port())))
 					l.Server = relayed{l.Server, relays[rank]}
@@ -301,13 +299,13 @@ func TestCutLane(t *testing.T) {
 					l.Listener = behind{l.Listener, relays[rank]}
 				}
 			}, nil)
-			ctx := deadline(t)
+			ctx, cuts := deadline(t), 0
 			err := allreducetest.Each(groups, func(g *allreduce.Group) error {
 				for step := range uint64(4) {
 					g.SetStep(step)
 					if rank, _ := g.Owned(); rank == 1 && step > 0 {
 						for _, r := range relays {
-							r.cut()
+							cuts += r.cut()
 						}
 					}
 					got, err := g.Sum(ctx, owned(g, all, len(all[0])))
@@ -321,8 +319,37 @@ func TestCutLane(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if told.count("straight false") == 0 {
-				t.Errorf("nobody noticed the cuts: %q", told.lines)
+			if cuts <= 2*len(relays) {
+				t.Errorf("%d connections were cut, no more than there were at first", cuts)
+			}
+		})
+	}
+}
+
+// A rank that leaves takes its connections along. Its neighbours lose it; that frames could not go straight to it any more is no news beside that.
+func TestWhoLeavesIsNoTroubleOfTheLane(t *testing.T) {
+	all := vectors(3, 100_003, 2)
+	for _, lane := range lanes[1:] {
+		t.Run(lane, func(t *testing.T) {
+			t.Parallel()
+			var told news
+			groups := laneRing(t, lane, 3, 3, func(rank int, l *allreduce.Lane) { told.of(rank)(l) }, nil)
+			ctx := deadline(t)
+			err := allreducetest.Each(groups, func(g *allreduce.Group) error {
+				if rank, _ := g.Owned(); rank == 2 {
+					return g.Abort()
+				}
+				for {
+					if _, err := g.Sum(ctx, owned(g, all, len(all[0]))); err != nil {
+						return errors.Join(ctx.Err(), g.Abort())
+					}
+				}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if told.count("straight false") != 0 {
+				t.Errorf("the ranks tell %q", told.lines)
 			}
 		})
 	}
